@@ -1,0 +1,89 @@
+/* Enqueue: choosing the queue, spilling, and announcing. See enqueue.h. */
+#include "engine/enqueue.h"
+
+#include "engine/lane.h"
+#include "engine/wake.h"
+
+uint64_t enqueue_overflow_slots(uint32_t n_workers, uint32_t subs_max) {
+    uint64_t need = (uint64_t)n_workers * (GMK_HELP_DEPTH_MAX + 2) + subs_max;
+    uint64_t slots = 64;
+    while (slots < need) /* at most 13 doublings: need < 2^19 */
+        slots *= 2;
+    return slots;
+}
+
+/* Into a queue that engine.special counts: first the count, so that it is never too low. */
+static bool push_special(struct engine *eng, struct ring_mpmc *ring, const gmk_task_t *task) {
+    atomic_fetch_add_explicit(&eng->special, 1, memory_order_relaxed);
+    if (ring_push_mpmc(ring, task))
+        return true;
+    atomic_fetch_sub_explicit(&eng->special, 1, memory_order_relaxed);
+    return false;
+}
+
+static bool push_ready(struct engine *eng, const gmk_task_t *task) {
+    unsigned priority = gmk_task_priority(task);
+    return priority == 2 ? ring_push_mpmc(eng->ready[2], task)
+                         : push_special(eng, eng->ready[priority], task);
+}
+
+static bool push_local(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
+    if (how == ENQUEUE_AGAIN)
+        return localq_push(a->local, task);
+    /* Relaxed: only this worker fills the slot. */
+    if (atomic_load_explicit(&a->local->newest_state, memory_order_relaxed) ==
+        LOCALQ_NEWEST_NONE)
+        return localq_push_newest(a->local, task);
+    return localq_space(a->local) > a->eng->local_reserve && localq_push(a->local, task);
+}
+
+int enqueue(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
+    struct engine *eng = a->eng;
+    if (GMK_UNLIKELY(task->flags & GMK_TASK_DETERMINISTIC) || GMK_UNLIKELY(eng->cfg.deterministic))
+        return lane_add(a, task, how);
+
+    bool taken = a->is_worker && gmk_task_priority(task) == 2 && push_local(a, task, how);
+    if (!taken)
+        taken = push_ready(eng, task);
+    if (GMK_UNLIKELY(!taken)) {
+        if (how == ENQUEUE_NEW)
+            return GMK_EAGAIN;
+        bool spilled = push_special(eng, eng->overflow, task);
+        K_ASSERT(spilled, "the overflow bucket holds everything that can come again");
+        agent_sched(a, SCHED_OVERFLOW, 1);
+    }
+    wake_for_work(eng);
+    return GMK_OK;
+}
+
+bool enqueue_local(struct agent *a, const gmk_task_t *task) {
+    if (!push_local(a, task, ENQUEUE_NEW))
+        return false;
+    wake_for_work(a->eng);
+    return true;
+}
+
+uint32_t enqueue_n(struct agent *a, const gmk_task_t *tasks, uint32_t count) {
+    struct engine *eng = a->eng;
+    uint32_t taken = 0;
+    while (taken < count) {
+        const gmk_task_t *task = &tasks[taken];
+        uint32_t run = 1;
+        if (gmk_task_priority(task) == 2 && !(task->flags & GMK_TASK_DETERMINISTIC)) {
+            while (taken + run < count && gmk_task_priority(task + run) == 2 &&
+                   !(task[run].flags & GMK_TASK_DETERMINISTIC))
+                run++;
+            uint32_t got = (uint32_t)ring_push_n_mpmc(eng->ready[2], task, run);
+            taken += got;
+            if (got < run)
+                break;
+        } else {
+            if (enqueue(a, task, ENQUEUE_NEW) != GMK_OK)
+                break;
+            taken++;
+        }
+    }
+    if (taken != 0)
+        wake_for_work(eng);
+    return taken;
+}

@@ -1,0 +1,45 @@
+/* Group: counts tasks that belong together, so that somebody can wait for them or cancel
+ * them, without a shared counter per task.
+ *
+ * The idea. `pending` is an upper bound of what is still to end: an agent that spawns
+ * takes a batch of credits into its own cache (pending += GROUP_CREDITS once) and spends
+ * one per task; a task that ends gives its credit to the cache of the agent that ran it.
+ * A tree of a million tasks touches the shared line a few times. An agent gives its
+ * credits back when it turns to another group's task or finds nothing to do, so pending
+ * is exact as soon as nobody works for the group: it reaches zero exactly once, when the
+ * handle is closed, no task is left and no agent holds credits.
+ *
+ * Invariant: pending = open handle + child groups + tasks not ended + credits in caches.
+ * Never below the truth, because credits are added before the task becomes visible. */
+#pragma once
+
+#include "engine/engine.h"
+
+#define GROUP_CREDITS 64u
+
+/* Bit of pending: somebody waits, and will free the group. In the count's own word, so
+ * that the last task cannot miss a waiter that comes at the same moment. */
+#define GROUP_WAITED (UINT64_C(1) << 63)
+
+/* NULL when the handle is not a live group's. */
+struct group *group_find(struct engine *eng, uint32_t handle);
+
+/* Takes / gives back the credit of one task. The handle must be live. */
+void group_spawn(struct agent *a, uint32_t handle);
+void group_end(struct agent *a, uint32_t handle);
+
+/* Gives the agent's cached credits back; completes the group if they were the last. */
+void group_flush(struct agent *a);
+
+/* A task of `handle` (0: of none) is next: credits of another group go back now. */
+static inline void group_turn_to(struct agent *a, uint32_t handle) {
+    if (a->credit_group != NULL && a->credit_group != &a->eng->groups[handle & 0xffffu])
+        group_flush(a);
+}
+
+/* Is the group, or one above it, cancelled? */
+bool group_is_canceled(struct engine *eng, uint32_t handle);
+
+int group_open(struct agent *a, uint32_t parent, uint32_t *out_handle);
+void group_drop_handle(struct agent *a, struct group *g);
+int group_wait(struct agent *a, uint32_t handle);

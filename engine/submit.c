@@ -1,0 +1,321 @@
+/* Submit: how tasks get in, from outside and from handlers. See ggmk/kernel.h, ggmk/run.h. */
+#include <string.h>
+
+#include "engine/agent.h"
+#include "engine/enqueue.h"
+#include "engine/gather.h"
+#include "engine/group.h"
+#include "engine/run.h"
+#include "engine/sandbox.h"
+#include "engine/tenant.h"
+#include "ggmk/run.h"
+
+/* May this task come in? Nothing is changed. */
+static int check(struct agent *a, const gmk_task_t *task) {
+    struct engine *eng = a->eng;
+    uint32_t index = engine_type_index(eng, task->type);
+    struct type_info *type = &eng->types[index];
+    if (GMK_UNLIKELY(index == 0 || type->fn == NULL))
+        return GMK_ETYPE;
+    if (GMK_UNLIKELY(task->tenant >= eng->cfg.n_tenants))
+        return GMK_ETENANT;
+    if (GMK_UNLIKELY((task->flags & ~GMK_TASK_USER_FLAGS) != 0 ||
+                     (task->flags & GMK_TASK_PRIO_MASK) > GMK_PRIORITIES ||
+                     (task->len != 0 && task->payload == NULL)))
+        return GMK_EINVAL;
+    if (GMK_UNLIKELY(atomic_load_explicit(&type->poisoned, memory_order_relaxed)))
+        return GMK_EPOISONED;
+    return GMK_OK;
+}
+
+/* A group that is named must live, and must not be cancelled. */
+static int check_group(struct agent *a, uint32_t group) {
+    if (group_find(a->eng, group) == NULL)
+        return GMK_EINVAL;
+    return group_is_canceled(a->eng, group) ? GMK_ECANCELED : GMK_OK;
+}
+
+/* Checks and admits; *copy is the task as it travels. GMK_OK: it is counted everywhere and
+ * must be queued or taken back with retract(). */
+static int admit(struct agent *a, const gmk_task_t *task, enum count_kind kind, gmk_task_t *copy) {
+    int status = check(a, task);
+    if (GMK_UNLIKELY(status != GMK_OK))
+        return status;
+    *copy = *task;
+    copy->channel = 0;
+    copy->sub = 0;
+    copy->yield_count = 0;
+    copy->seq = 0;
+    if (copy->group == 0 && a->ctx.task != NULL)
+        copy->group = a->ctx.task->group;
+    if (copy->group != 0 && (status = check_group(a, copy->group)) != GMK_OK)
+        return status;
+    if (!tenant_enter(a->eng, copy->tenant))
+        return GMK_ELIMIT;
+    if (copy->group != 0)
+        group_spawn(a, copy->group);
+    if (!(copy->flags & GMK_TASK_DEADLINE))
+        copy->when_ns = 0;
+    agent_stamp(a, copy);
+    agent_count(a, copy, kind, 1);
+    return GMK_OK;
+}
+
+static void retract(struct agent *a, const gmk_task_t *task, enum count_kind kind) {
+    agent_count(a, task, kind, (uint64_t)-1);
+    tenant_leave(a->eng, task->tenant);
+    if (task->group != 0)
+        group_end(a, task->group);
+}
+
+static int refuse(struct agent *a, int status) {
+    agent_sched(a, SCHED_REFUSED, 1);
+    return status;
+}
+
+static int put(struct agent *a, const gmk_task_t *task, enum count_kind kind) {
+    gmk_task_t copy;
+    int status = admit(a, task, kind, &copy);
+    if (GMK_UNLIKELY(status != GMK_OK))
+        return refuse(a, status);
+    trace_event(&a->trace, kind == COUNT_EMITTED ? TRACE_EMIT : TRACE_SUBMIT, copy.type);
+    status = enqueue(a, &copy, ENQUEUE_NEW);
+    if (GMK_UNLIKELY(status != GMK_OK)) {
+        retract(a, &copy, kind);
+        return refuse(a, status);
+    }
+    return GMK_OK;
+}
+
+static int put_at(struct agent *a, const gmk_task_t *task, uint64_t at_ns, enum count_kind kind) {
+    gmk_task_t copy;
+    if (atomic_load_explicit(&a->eng->state, memory_order_relaxed) == ENGINE_HALTING)
+        return refuse(a, GMK_EHALTED); /* its time will not come */
+    int status = admit(a, task, kind, &copy);
+    if (status != GMK_OK)
+        return refuse(a, status);
+    copy.flags &= (uint16_t)~GMK_TASK_STAMPED; /* waiting for its time is not queueing */
+    if (timer_push(a, &copy, at_ns))
+        return GMK_OK;
+    retract(a, &copy, kind);
+    return refuse(a, GMK_ELIMIT);
+}
+
+static enum count_kind kind_of(const struct agent *a) {
+    return a->is_worker && a->depth != 0 ? COUNT_EMITTED : COUNT_SUBMITTED;
+}
+
+/* ---- From outside -------------------------------------------------------------------------- */
+
+int gmk_submit(gmk_kernel_t *kernel, const gmk_task_t *task) {
+    int status;
+    if (GMK_UNLIKELY(task == NULL))
+        return GMK_EINVAL;
+    struct agent *a = agent_enter(kernel, &status);
+    if (GMK_UNLIKELY(a == NULL))
+        return status;
+    status = put(a, task, kind_of(a));
+    agent_leave(a);
+    return status;
+}
+
+int gmk_submit_at(gmk_kernel_t *kernel, const gmk_task_t *task, uint64_t at_ns) {
+    int status;
+    if (task == NULL)
+        return GMK_EINVAL;
+    struct agent *a = agent_enter(kernel, &status);
+    if (a == NULL)
+        return status;
+    status = put_at(a, task, at_ns, kind_of(a));
+    agent_leave(a);
+    return status;
+}
+
+#define SUBMIT_CHUNK 32u /* tasks admitted before they are queued: 2 KiB of stack */
+
+/* Admits and queues one chunk; how many were taken. */
+static uint32_t put_chunk(struct agent *a, const gmk_task_t *tasks, uint32_t count, int *why) {
+    gmk_task_t copies[SUBMIT_CHUNK];
+    enum count_kind kind = kind_of(a);
+    uint32_t admitted = 0;
+    *why = GMK_OK;
+    while (admitted < count &&
+           (*why = admit(a, &tasks[admitted], kind, &copies[admitted])) == GMK_OK)
+        admitted++;
+    uint32_t taken = enqueue_n(a, copies, admitted);
+    if (taken < admitted)
+        *why = GMK_EAGAIN;
+    for (uint32_t i = taken; i < admitted; i++)
+        retract(a, &copies[i], kind);
+    return taken;
+}
+
+int gmk_submit_n(gmk_kernel_t *kernel, const gmk_task_t *tasks, uint32_t count) {
+    int status;
+    if (count > INT32_MAX || (count != 0 && tasks == NULL))
+        return GMK_EINVAL;
+    struct agent *a = agent_enter(kernel, &status);
+    if (a == NULL)
+        return status;
+    uint32_t taken = 0;
+    status = GMK_OK;
+    while (taken < count && status == GMK_OK) {
+        uint32_t chunk = count - taken < SUBMIT_CHUNK ? count - taken : SUBMIT_CHUNK;
+        taken += put_chunk(a, tasks + taken, chunk, &status);
+    }
+    if (status != GMK_OK)
+        agent_sched(a, SCHED_REFUSED, 1);
+    agent_leave(a);
+    return taken != 0 || status == GMK_OK ? (int)taken : status;
+}
+
+/* ---- From handlers --------------------------------------------------------------------------- */
+
+int gmk_emit(gmk_ctx_t *ctx, const gmk_task_t *task) {
+    int status;
+    if (GMK_UNLIKELY(ctx == NULL || task == NULL))
+        return GMK_EINVAL;
+    if (GMK_UNLIKELY(ctx->sandbox != NULL))
+        return sandbox_emit(ctx->sandbox, 0, task, 0);
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (GMK_UNLIKELY(a == NULL))
+        return status;
+    status = put(a, task, kind_of(a));
+    agent_leave(a);
+    return status;
+}
+
+int gmk_emit_at(gmk_ctx_t *ctx, const gmk_task_t *task, uint64_t at_ns) {
+    int status;
+    if (ctx == NULL || task == NULL)
+        return GMK_EINVAL;
+    if (ctx->sandbox != NULL)
+        return sandbox_emit(ctx->sandbox, 0, task, at_ns);
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (a == NULL)
+        return status;
+    status = put_at(a, task, at_ns, kind_of(a));
+    agent_leave(a);
+    return status;
+}
+
+/* Is anything of priority 0 waiting? Then running a child on this stack would delay it. */
+static void run_urgent_first(struct agent *a) {
+    gmk_task_t urgent;
+    while (atomic_load_explicit(&a->eng->special, memory_order_relaxed) != 0 &&
+           a->depth < GMK_HELP_DEPTH_MAX && gather_urgent(a, &urgent))
+        run_task(a, &urgent);
+}
+
+int gmk_spawn(gmk_ctx_t *ctx, const gmk_task_t *task) {
+    int status;
+    gmk_task_t copy;
+    if (GMK_UNLIKELY(ctx == NULL || task == NULL))
+        return GMK_EINVAL;
+    if (GMK_UNLIKELY(ctx->sandbox != NULL))
+        return sandbox_emit(ctx->sandbox, 0, task, 0);
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (GMK_UNLIKELY(a == NULL))
+        return status;
+    if (!a->is_worker || a->eng->cfg.deterministic || gmk_task_priority(task) != 2 ||
+        (task->flags & GMK_TASK_DETERMINISTIC)) {
+        status = put(a, task, kind_of(a));
+    } else if ((status = admit(a, task, COUNT_EMITTED, &copy)) != GMK_OK) {
+        refuse(a, status);
+    } else if (!enqueue_local(a, &copy)) {
+        if (a->depth < GMK_HELP_DEPTH_MAX) {
+            run_urgent_first(a);
+            run_task(a, &copy);
+        } else if ((status = enqueue(a, &copy, ENQUEUE_NEW)) != GMK_OK) {
+            retract(a, &copy, COUNT_EMITTED);
+            refuse(a, status);
+        }
+    }
+    agent_leave(a);
+    return status;
+}
+
+static void give_way(gmk_ctx_t *ctx, uint64_t at_ns) {
+    if (ctx == NULL || ctx->task == NULL)
+        return;
+    if (ctx->sandbox != NULL) {
+        sandbox_yield(ctx, at_ns);
+        return;
+    }
+    ctx->outcome = 1;
+    ctx->resume_ns = at_ns;
+}
+
+void gmk_yield(gmk_ctx_t *ctx) {
+    give_way(ctx, 0);
+}
+
+void gmk_yield_at(gmk_ctx_t *ctx, uint64_t at_ns) {
+    give_way(ctx, at_ns);
+}
+
+/* ---- Groups -------------------------------------------------------------------------------------- */
+
+int gmk_group_open(gmk_ctx_t *ctx, uint32_t parent, uint32_t *out_group) {
+    int status;
+    if (ctx == NULL || out_group == NULL)
+        return GMK_EINVAL;
+    if (ctx->sandbox != NULL)
+        return sandbox_group_open(ctx->sandbox, out_group);
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (a == NULL)
+        return status;
+    if (parent == 0 && ctx->task != NULL)
+        parent = ctx->task->group;
+    status = group_open(a, parent, out_group);
+    agent_leave(a);
+    return status;
+}
+
+int gmk_group_wait(gmk_ctx_t *ctx, uint32_t group) {
+    int status;
+    if (ctx != NULL && ctx->sandbox != NULL)
+        return sandbox_group_wait(ctx->sandbox, group);
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (a == NULL)
+        return status;
+    status = group_wait(a, group);
+    agent_leave(a);
+    return status;
+}
+
+int gmk_group_cancel(gmk_ctx_t *ctx, uint32_t group) {
+    int status;
+    if (ctx != NULL && ctx->sandbox != NULL)
+        return sandbox_group_cancel(ctx->sandbox, group);
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (a == NULL)
+        return status;
+    struct group *g = group_find(a->eng, group);
+    if (g != NULL)
+        atomic_store_explicit(&g->canceled, 1, memory_order_relaxed);
+    agent_leave(a);
+    return g != NULL ? GMK_OK : GMK_EINVAL;
+}
+
+int gmk_group_drop(gmk_ctx_t *ctx, uint32_t group) {
+    int status;
+    if (ctx != NULL && ctx->sandbox != NULL)
+        return sandbox_group_drop(ctx->sandbox, group);
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (a == NULL)
+        return status;
+    struct group *g = group_find(a->eng, group);
+    if (g != NULL)
+        group_drop_handle(a, g);
+    agent_leave(a);
+    return g != NULL ? GMK_OK : GMK_EINVAL;
+}
+
+bool gmk_canceled(const gmk_ctx_t *ctx) {
+    if (ctx == NULL || ctx->task == NULL)
+        return false;
+    if (ctx->sandbox != NULL)
+        return sandbox_canceled(ctx->sandbox);
+    return ctx->task->group != 0 && group_is_canceled(ctx->agent->eng, ctx->task->group);
+}

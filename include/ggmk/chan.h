@@ -1,0 +1,92 @@
+/* Channel: a named, typed, bounded conduit of tasks from any sender to its subscribers. */
+#pragma once
+
+#include "ggmk/base.h"
+#include "ggmk/error.h"
+#include "ggmk/module.h"
+#include "ggmk/task.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Options of a channel. */
+#define GMK_CHAN_P2P      0x00u /* one subscriber; a second gets EEXIST */
+#define GMK_CHAN_FANOUT   0x01u /* every subscriber gets every message */
+#define GMK_CHAN_LOSSLESS 0x00u /* full: the sender gets EAGAIN, nothing is ever dropped */
+#define GMK_CHAN_LOSSY    0x02u /* full: the slowest subscriber loses its oldest message */
+#define GMK_CHAN_REPLAY   0x04u /* messages stay until acknowledged with gmk_chan_ack() */
+
+/* Options of a subscription. Ordered (default): one message at a time, in the order of
+ * the channel. Parallel: as many at a time as there are workers, in any order. */
+#define GMK_SUB_ORDERED  0x00u
+#define GMK_SUB_PARALLEL 0x01u
+
+/* Ids of the system's channels. Failed tasks arrive on sys.error, everything that could
+ * not be handled on sys.dropped, each as the original task with its payload and
+ * gmk_task_reason(). They are lossy fan-out channels and carry every type. */
+#define GMK_CHAN_SYS_DROPPED 1u
+#define GMK_CHAN_SYS_ERROR   2u
+
+/* Opens a channel. `slots` (power of two, 0 = cfg.channel_slots): messages it holds; the
+ * top tenth of them is reserved for priority 0. EEXIST, ELIMIT, EINVAL, ENOMEM. */
+GMK_API int gmk_chan_open(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options,
+                          uint32_t slots, uint32_t *out_chan);
+
+/* Finds a channel by name. ENOENT. */
+GMK_API int gmk_chan_find(gmk_ctx_t *ctx, const char *name, uint32_t *out_chan);
+
+/* Subscribes: `fn` gets every message sent from now on, as its own task, with `state` in
+ * ctx->state. `on_error` (may be NULL) gets a message whose handler failed, before it
+ * goes to sys.error. ENOENT, EEXIST (point-to-point is taken), ELIMIT, ECLOSED. */
+GMK_API int gmk_chan_sub(gmk_ctx_t *ctx, uint32_t chan, gmk_handler_fn fn, gmk_handler_fn on_error,
+                         void *state, uint32_t options, uint32_t *out_sub);
+
+/* Ends a subscription while traffic runs: messages it has not started are dead-lettered
+ * with GMK_DROP_CLOSED; one that runs finishes. ENOENT. */
+GMK_API int gmk_chan_unsub(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub);
+
+/* Closes: later sends get ECLOSED; what was accepted before is still delivered. The id
+ * and the name stay taken until the last message is handled. ENOENT, ECLOSED. */
+GMK_API int gmk_chan_close(gmk_ctx_t *ctx, uint32_t chan);
+
+/* Sends. The task is copied; on GMK_OK the channel owns one reference of the payload.
+ * ETYPE: the channel carries another type. EAGAIN: full (lossless) or nobody subscribes
+ * to a lossless channel yet; nothing was taken. ECLOSED, ENOENT, EINVAL, EHALTED. A lossy
+ * channel without subscribers takes the message and dead-letters it. Never blocks. */
+GMK_API int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task);
+
+/* Sends `count` messages in order, with one wake-up; returns how many were taken, or an
+ * error when the first was refused. */
+GMK_API int gmk_chan_emit_n(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *tasks, uint32_t count);
+
+/* Sends, and when the channel is full helps: a handler runs other tasks until there is
+ * room, an attached thread sleeps. ETIMEOUT, EDEPTH, and as gmk_chan_emit(). */
+GMK_API int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task,
+                          uint64_t timeout_ns);
+
+/* Replay channels: everything up to and including sequence number `seq` is done with.
+ * ERANGE: beyond what was delivered. */
+GMK_API int gmk_chan_ack(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint64_t seq);
+
+/* Delivers again from `seq` on, the first unacknowledged at the earliest (ERANGE).
+ * EBUSY: the handler of this subscription runs on another worker right now. */
+GMK_API int gmk_chan_replay(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint64_t seq);
+
+/* Counts of one channel, exact when nobody sends. */
+typedef struct gmk_chan_stats {
+    uint64_t sent;      /* messages accepted */
+    uint64_t delivered; /* handler runs that ended well, over all subscriptions */
+    uint64_t dropped;   /* deliveries dead-lettered */
+    uint64_t refused;   /* sends answered with EAGAIN */
+    uint64_t depth;     /* messages held for the slowest subscription */
+    uint64_t slots;
+    uint32_t n_subs;
+    uint32_t type;
+    const char *name;
+} gmk_chan_stats_t;
+GMK_API int gmk_chan_stats(gmk_ctx_t *ctx, uint32_t chan, gmk_chan_stats_t *out);
+
+#ifdef __cplusplus
+}
+#endif
