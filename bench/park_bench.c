@@ -2,7 +2,7 @@
  *
  * One thread publishes a time stamp after a gap of busy waiting, another waits for it in one
  * of several ways and takes the difference. Gaps of 50 us are the case for spinning, gaps of
- * 2 ms the case for sleeping. All contestants run in turn, seven times over; printed is the
+ * 2 ms the case for sleeping. The waiter is on CPU 0, the notifier on CPU 1. All contestants run in turn, seven times over; printed is the
  * median of the seven for each percentile.
  *
  *     park_bench [rounds, 7]       lines: job,contestant,p50,p99,p999,unit
@@ -142,7 +142,8 @@ static struct result run(enum way way, uint64_t gap_ns, uint32_t samples) {
 
 static double median_us(uint64_t *values, uint32_t count) {
     qsort(values, count, sizeof *values, by_value);
-    return (double)values[count / 2] * 1000.0 / (double)hal_cycles_khz();
+    uint64_t median = values[count / 2];
+    return (double)median * 1000.0 / (double)hal_cycles_khz();
 }
 
 static void job(const char *name, uint64_t gap_ns, uint32_t samples, uint32_t rounds) {
@@ -207,21 +208,28 @@ static void idle(void) {
     hal_thread_join(&thread);
 }
 
-int main(int argc, char **argv) {
-    uint32_t rounds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 7;
-    if (rounds == 0 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: park_bench [1 .. %u]\n", ROUNDS_MAX);
-        return 2;
-    }
-    if (hal_cpu_count() < 2) {
-        fprintf(stderr, "park_bench: needs two CPUs\n");
-        return 1;
-    }
+static void all_jobs(void *arg) {
+    const uint32_t rounds = *(const uint32_t *)arg;
     puts("job,contestant,p50,p99,p999,unit");
     job("wake-50us", 50000, 4000, rounds);
     job("wake-2ms", 2000000, 100, rounds);
     notify_cost(false, "park-symmetric", rounds);
     notify_cost(true, "park-asymmetric", rounds);
     idle();
+}
+
+int main(int argc, char **argv) {
+    uint32_t rounds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 7;
+    if (rounds == 0 || rounds > ROUNDS_MAX) {
+        fprintf(stderr, "usage: park_bench [1 .. %u]\n", ROUNDS_MAX);
+        return 2;
+    }
+    struct hal_thread thread;
+    if (hal_cpu_count() < 2 ||
+        hal_thread_start(&thread, "notifier", 0, 1, all_jobs, &rounds) != 0) {
+        fprintf(stderr, "park_bench: needs two CPUs\n");
+        return 1;
+    }
+    hal_thread_join(&thread);
     return 0;
 }

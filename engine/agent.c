@@ -177,18 +177,16 @@ struct agent *agent_enter_ctx(gmk_ctx_t *ctx, int *why) {
     *why = GMK_EINVAL;
     if (GMK_UNLIKELY(ctx == NULL))
         return NULL;
-    struct thread_record *rec = hal_local;
-    if (GMK_LIKELY(rec != NULL)) {
-        for (uint32_t i = 0; i < AGENT_ENGINES_MAX; i++)
-            if (ctx == &rec->at[i].ctx)
-                return gate_enter(
-                    rec, &rec->at[i],
-                    atomic_load_explicit(&rec->at[i].boot_id, memory_order_relaxed), why);
-    }
     /* Not an attached thread's: the context of a handler or of a lifecycle call, which lives
-     * in its agent and is used by the agent's own thread. */
-    bool foreign = (uintptr_t)ctx - (uintptr_t)records < sizeof(records);
-    return !foreign && ctx->agent != NULL && ctx->agent->resident ? ctx->agent : NULL;
+     * on the stack or in its agent, and is used by the agent's own thread. */
+    if (GMK_LIKELY((uintptr_t)ctx - (uintptr_t)records >= sizeof(records)))
+        return ctx->agent;
+    struct thread_record *rec = hal_local;
+    for (uint32_t i = 0; rec != NULL && i < AGENT_ENGINES_MAX; i++)
+        if (ctx == &rec->at[i].ctx)
+            return gate_enter(rec, &rec->at[i],
+                              atomic_load_explicit(&rec->at[i].boot_id, memory_order_relaxed), why);
+    return NULL;
 }
 
 void agent_leave(struct agent *a) {
@@ -202,7 +200,7 @@ void agent_leave(struct agent *a) {
 
 gmk_ctx_t *agent_context(struct agent *a) {
     if (a->resident)
-        return &a->ctx;
+        return &a->base;
     return &entry_find(hal_local, a->eng->boot_id)->ctx;
 }
 

@@ -105,18 +105,27 @@ static int boot_channels(struct agent *a) {
     return GMK_OK;
 }
 
+/* What the inits left in ctx->state is what their handlers will see. */
+static void boot_states(struct engine *eng) {
+    uint32_t n = atomic_load_explicit(&eng->n_types, memory_order_relaxed);
+    for (uint32_t i = 1; i < n; i++)
+        if (eng->types[i].module < eng->modules.count)
+            eng->types[i].state = eng->modules.entries[eng->types[i].module].state;
+}
+
 static int boot_lifecycle(struct agent *a) {
     struct engine *eng = a->eng;
     int status = boot_types(eng);
     if (status == GMK_OK)
         status = boot_system_channels(a);
     if (status == GMK_OK)
-        status = module_start_early(&eng->modules, &a->ctx);
+        status = module_start_early(&eng->modules, &a->base);
     atomic_store_explicit(&eng->state, ENGINE_RUNNING, memory_order_release);
     if (status == GMK_OK)
         status = boot_channels(a);
     if (status == GMK_OK)
-        status = module_start(&eng->modules, &a->ctx);
+        status = module_start(&eng->modules, &a->base);
+    boot_states(eng);
     if (status == GMK_OK && !eng->cfg.deterministic)
         status = worker_start_all(eng);
     if (status == GMK_OK && !eng->cfg.deterministic)
@@ -170,12 +179,12 @@ static void shut_down(struct agent *a) {
     struct engine *eng = a->eng;
     if (eng->cfg.dump_on_request)
         (void)hal_on_dump_request(NULL, NULL);
-    module_stop(&eng->modules, &a->ctx);
+    module_stop(&eng->modules, &a->base);
     (void)drain(a, eng->cfg.halt_timeout_ns); /* what the finis sent */
     watch_stop(eng);
     worker_stop_all(eng);
     drop_rest(eng);
-    module_stop_early(&eng->modules, &a->ctx);
+    module_stop_early(&eng->modules, &a->base);
     atomic_store_explicit(&eng->state, ENGINE_STOPPED, memory_order_release);
 }
 
@@ -200,7 +209,7 @@ static int boot_memory(struct engine **out, gmk_kernel_t *kernel, gmk_boot_cfg_t
     }
     (*out)->kernel = kernel;
     for (uint32_t i = 0; i < (*out)->n_agents; i++)
-        (*out)->agents[i]->ctx.kernel = kernel;
+        (*out)->agents[i]->base.kernel = kernel;
     return GMK_OK;
 }
 

@@ -60,7 +60,7 @@ static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_
         id++;
     if (id == GMK_CHANNELS_MAX)
         return GMK_ELIMIT;
-    if (type != 0 && (status = type_add(eng, type, NULL, name, a->ctx.module)) != GMK_OK)
+    if (type != 0 && (status = type_add(eng, type, NULL, name, a->ctx->module)) != GMK_OK)
         return status;
 
     struct channel *ch = &eng->channels[id];

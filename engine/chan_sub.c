@@ -235,8 +235,8 @@ int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     int status;
     hal_lock(&eng->channel_lock);
     struct chan_sub *sub = replay_sub(eng, id, index, &status);
-    bool own = sub != NULL && a->ctx.task != NULL && a->ctx.task->channel == id &&
-               a->ctx.task->sub == index + 1;
+    bool own = sub != NULL && a->ctx->task != NULL && a->ctx->task->channel == id &&
+               a->ctx->task->sub == index + 1;
     if (sub != NULL && (seq == 0 || !seize(sub, own)))
         status = seq == 0 ? GMK_ERANGE : GMK_EBUSY;
     if (status != GMK_OK) {

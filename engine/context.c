@@ -131,7 +131,7 @@ int gmk_service_withdraw(gmk_ctx_t *ctx, const char *name) {
 
 /* The caller as a module: in a handler its module, else the program itself. */
 static bool may_manage(struct agent *a) {
-    return a->ctx.task == NULL || privilege_of(a->eng, &a->ctx) >= GMK_DRIVER;
+    return a->ctx->task == NULL || privilege_of(a->eng, a->ctx) >= GMK_DRIVER;
 }
 
 int gmk_type_reset(gmk_kernel_t *kernel, uint32_t type) {

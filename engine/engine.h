@@ -83,6 +83,7 @@ struct type_info {
     /* Set when the slot is taken (boot, or chan_open under the registry lock). */
     gmk_handler_fn fn; /* NULL: only channels carry it */
     const char *name;
+    void *state; /* its module's, as init left it */
     uint32_t type;
     uint16_t module;
     uint16_t trace_name;
@@ -111,7 +112,8 @@ struct group {
 struct engine;
 
 struct agent {
-    gmk_ctx_t ctx; /* what handlers and attached threads hold */
+    gmk_ctx_t base; /* context of lifecycle calls; attached threads have one of their own */
+    gmk_ctx_t *ctx; /* the innermost handler's on this stack, else &base */
     struct engine *eng;
     struct count_line *types;   /* [max_types] */
     struct count_line *tenants; /* [n_tenants]; NULL with a single tenant: then types tell */
@@ -248,12 +250,17 @@ static inline uint32_t engine_type_index(struct engine *eng, uint32_t type) {
                : 0;
 }
 
-/* Counts one event of a task for its type and tenant. */
-static inline void agent_count(struct agent *a, const gmk_task_t *task, enum count_kind kind,
-                               uint64_t n) {
-    count_add(&a->types[engine_type_index(a->eng, task->type)].n[kind], n);
+/* Counts one event of a task for its type (by index) and tenant. */
+static inline void agent_count_type(struct agent *a, uint32_t type_index, const gmk_task_t *task,
+                                    enum count_kind kind, uint64_t n) {
+    count_add(&a->types[type_index].n[kind], n);
     if (GMK_UNLIKELY(a->tenants != NULL))
         count_add(&a->tenants[task->tenant].n[kind], n);
+}
+
+static inline void agent_count(struct agent *a, const gmk_task_t *task, enum count_kind kind,
+                               uint64_t n) {
+    agent_count_type(a, engine_type_index(a->eng, task->type), task, kind, n);
 }
 
 /* Engine time. In deterministic mode it is the lane's, and moves by ticks (lane.h). */

@@ -52,11 +52,10 @@ void group_flush(struct agent *a) {
         group_sub(a->eng, g, credits);
 }
 
-void group_spawn(struct agent *a, uint32_t handle) {
-    struct group *g = group_at(a->eng, handle);
-    if (GMK_UNLIKELY(a->credit_group != g))
+void group_spawn_slow(struct agent *a, struct group *g) {
+    if (a->credit_group != g)
         group_flush(a);
-    if (GMK_UNLIKELY(a->credits == 0)) {
+    if (a->credits == 0) {
         /* Relaxed: the group is alive through the handle or task that named it. */
         atomic_fetch_add_explicit(&g->pending, GROUP_CREDITS, memory_order_relaxed);
         a->credit_group = g;
@@ -65,21 +64,17 @@ void group_spawn(struct agent *a, uint32_t handle) {
     a->credits--;
 }
 
-void group_end(struct agent *a, uint32_t handle) {
-    struct group *g = group_at(a->eng, handle);
-    if (GMK_UNLIKELY(a->credit_group != g)) {
-        group_flush(a);
-        a->credit_group = g;
-    }
-    a->credits++;
+void group_end_slow(struct agent *a, struct group *g) {
+    group_flush(a);
+    a->credit_group = g;
+    a->credits = 1;
 }
 
-bool group_is_canceled(struct engine *eng, uint32_t handle) {
-    struct group *g = group_find(eng, handle);
-    for (uint32_t step = 0; g != NULL && step <= GMK_GROUP_DEPTH_MAX; step++) {
+bool group_parent_is_canceled(struct engine *eng, const struct group *g) {
+    for (uint32_t step = 0; g->parent != 0 && step <= GMK_GROUP_DEPTH_MAX; step++) {
+        g = group_at(eng, g->parent);
         if (atomic_load_explicit(&g->canceled, memory_order_relaxed))
             return true;
-        g = g->parent != 0 ? group_at(eng, g->parent) : NULL;
     }
     return false;
 }
@@ -129,7 +124,7 @@ static bool group_finished(struct engine *eng, void *arg) {
 /* Does the task chain that runs on this stack belong to the group? Then waiting for it
  * would be waiting for oneself. */
 static bool group_is_own(struct agent *a, uint32_t handle) {
-    struct group *g = a->ctx.task != NULL ? group_find(a->eng, a->ctx.task->group) : NULL;
+    struct group *g = a->ctx->task != NULL ? group_find(a->eng, a->ctx->task->group) : NULL;
     for (uint32_t step = 0; g != NULL && step <= GMK_GROUP_DEPTH_MAX; step++) {
         if (atomic_load_explicit(&g->handle, memory_order_relaxed) == handle)
             return true;

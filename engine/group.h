@@ -24,12 +24,29 @@
 /* NULL when the handle is not a live group's. */
 struct group *group_find(struct engine *eng, uint32_t handle);
 
-/* Takes / gives back the credit of one task. The handle must be live. */
-void group_spawn(struct agent *a, uint32_t handle);
-void group_end(struct agent *a, uint32_t handle);
-
 /* Gives the agent's cached credits back; completes the group if they were the last. */
 void group_flush(struct agent *a);
+
+/* Slow halves of the two below. */
+void group_spawn_slow(struct agent *a, struct group *g);
+void group_end_slow(struct agent *a, struct group *g);
+
+/* Takes / gives back the credit of one task. The handle must be live. */
+static inline void group_spawn(struct agent *a, uint32_t handle) {
+    struct group *g = &a->eng->groups[handle & 0xffffu];
+    if (GMK_LIKELY(a->credit_group == g) && GMK_LIKELY(a->credits != 0))
+        a->credits--;
+    else
+        group_spawn_slow(a, g);
+}
+
+static inline void group_end(struct agent *a, uint32_t handle) {
+    struct group *g = &a->eng->groups[handle & 0xffffu];
+    if (GMK_LIKELY(a->credit_group == g))
+        a->credits++;
+    else
+        group_end_slow(a, g);
+}
 
 /* A task of `handle` (0: of none) is next: credits of another group go back now. */
 static inline void group_turn_to(struct agent *a, uint32_t handle) {
@@ -37,8 +54,16 @@ static inline void group_turn_to(struct agent *a, uint32_t handle) {
         group_flush(a);
 }
 
-/* Is the group, or one above it, cancelled? */
-bool group_is_canceled(struct engine *eng, uint32_t handle);
+/* Is one above this group cancelled? */
+bool group_parent_is_canceled(struct engine *eng, const struct group *g);
+
+/* Is the group, or one above it, cancelled? The handle must be live. */
+static inline bool group_is_canceled(struct engine *eng, uint32_t handle) {
+    const struct group *g = &eng->groups[handle & 0xffffu];
+    if (GMK_UNLIKELY(atomic_load_explicit(&g->canceled, memory_order_relaxed)))
+        return true;
+    return GMK_UNLIKELY(g->parent != 0) && group_parent_is_canceled(eng, g);
+}
 
 int group_open(struct agent *a, uint32_t parent, uint32_t *out_handle);
 void group_drop_handle(struct agent *a, struct group *g);

@@ -29,7 +29,8 @@ static void build_agent(struct engine *eng, struct carve *control, uint32_t inde
         a->tenants = must_take(control, eng->cfg.n_tenants * sizeof(struct count_line));
     a->queue_time = must_take(control, sizeof(struct hist));
     a->handler_time = must_take(control, sizeof(struct hist));
-    a->ctx = (gmk_ctx_t){.kernel = eng->kernel, .agent = a, .module = MODULE_NONE};
+    a->ctx = &a->base;
+    a->base = (gmk_ctx_t){.kernel = eng->kernel, .agent = a, .module = MODULE_NONE};
     a->quantum = 1;
     a->victim = index + 1 < eng->n_workers ? index + 1 : 0;
     a->random = eng->cfg.seed + index;

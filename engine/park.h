@@ -134,8 +134,11 @@ bool park_check(const struct park *park);
  *   - the limit is a little more than twice the longest recent short stretch, at most
  *     PARK_SPIN_MAX_NS, so work that comes within 3 us is not waited for during 100;
  *   - now and then it offers the CPU to others. If somebody else took it (the call did not
- *     return at once), there are more runnable threads than CPUs: it stops, and the stretch
- *     costs as much as one too long, since a spinner only keeps the producer from running.
+ *     return at once), there are more runnable threads than CPUs: it stops, since a spinner
+ *     only keeps the producer from running, and comes off worse itself: the scheduler lets a
+ *     woken sleeper in at once, and a thread that yielded after a whole time slice. The credit
+ *     goes below zero, twice as far each time while that goes on, so a busy machine sees one
+ *     spinner in a thousand stretches.
  *
  *     park_spin_start(&spin);
  *     while (!found && park_spin_step(&spin)) { found = look(); }
@@ -149,6 +152,9 @@ bool park_check(const struct park *park);
 #define PARK_SPIN_MISS_COST  2       /* of two stretches one must be short, or spinning stops */
 #define PARK_SPIN_YIELD_NS   8000u   /* between two offers of the CPU */
 #define PARK_SPIN_TAKEN_NS   4000u   /* an offer that took this long was accepted */
+#define PARK_SPIN_CROWD_MIN  4       /* debt after the first crowded stretch */
+#define PARK_SPIN_CROWD_MAX  1024    /* and after many */
+#define PARK_SPIN_CALM       256     /* spins in a row that were let alone end the doubling */
 
 struct park_spin {
     uint64_t start;      /* hal_cycles() when the idle stretch began */
@@ -159,7 +165,9 @@ struct park_spin {
     uint64_t min;        /* cycles */
     uint64_t yield;      /* cycles */
     uint64_t taken;      /* cycles */
-    int32_t credit;      /* 0 .. PARK_SPIN_CREDIT_MAX */
+    int32_t credit;      /* -PARK_SPIN_CROWD_MAX .. PARK_SPIN_CREDIT_MAX; spins above 0 */
+    int32_t debt;        /* what the next crowded stretch costs */
+    uint32_t calm;       /* spins since the last crowded one */
     bool crowded;        /* somebody took the CPU during this stretch */
 };
 

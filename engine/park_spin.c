@@ -17,6 +17,7 @@ void park_spin_init(struct park_spin *spin, uint64_t max_ns) {
         .taken = cycles_of(PARK_SPIN_TAKEN_NS),
         .longest = cycles_of(bounded) / 2, /* begins as an optimist */
         .credit = PARK_SPIN_CREDIT_MAX,
+        .debt = PARK_SPIN_CROWD_MIN,
     };
 }
 
@@ -57,16 +58,36 @@ bool park_spin_step(struct park_spin *spin) {
     return true;
 }
 
+static void went_crowded(struct park_spin *spin) {
+    if (spin->calm >= PARK_SPIN_CALM) {
+        spin->debt = PARK_SPIN_CROWD_MIN; /* the last time was long ago */
+    }
+    spin->credit = -spin->debt;
+    spin->debt = 2 * spin->debt < PARK_SPIN_CROWD_MAX ? 2 * spin->debt : PARK_SPIN_CROWD_MAX;
+    spin->calm = 0;
+}
+
+static void went_short(struct park_spin *spin, uint64_t lasted) {
+    uint64_t decayed = spin->longest - spin->longest / 8;
+    spin->longest = lasted > decayed ? lasted : decayed;
+    spin->calm += spin->credit > 0 && spin->calm < PARK_SPIN_CALM;
+    spin->credit += spin->credit < PARK_SPIN_CREDIT_MAX;
+}
+
+static void went_long(struct park_spin *spin) {
+    if (spin->credit > 0) { /* a debt is paid by short stretches only */
+        spin->credit -= PARK_SPIN_MISS_COST;
+        spin->credit = spin->credit > 0 ? spin->credit : 0;
+    }
+}
+
 void park_spin_end(struct park_spin *spin) {
     uint64_t lasted = hal_cycles() - spin->start;
-    if (lasted <= spin->max && !spin->crowded) {
-        uint64_t decayed = spin->longest - spin->longest / 8;
-        spin->longest = lasted > decayed ? lasted : decayed;
-        spin->credit += spin->credit < PARK_SPIN_CREDIT_MAX;
+    if (spin->crowded) {
+        went_crowded(spin);
+    } else if (lasted <= spin->max) {
+        went_short(spin, lasted);
     } else {
-        spin->credit -= PARK_SPIN_MISS_COST;
-        if (spin->credit < 0) {
-            spin->credit = 0;
-        }
+        went_long(spin);
     }
 }

@@ -22,10 +22,10 @@ static enum run_outcome outcome_of(const gmk_ctx_t *ctx, int status) {
 }
 
 /* The handler with the clock around it: one task in 2^stamp_shift. */
-static int run_stamped(struct agent *a, gmk_task_t *task, gmk_handler_fn fn) {
+static int run_stamped(struct agent *a, gmk_task_t *task, gmk_handler_fn fn, gmk_ctx_t *ctx) {
     uint64_t start = hal_now_ns();
     hist_record(a->queue_time, start > task->when_ns ? start - task->when_ns : 0);
-    int status = fn(&a->ctx);
+    int status = fn(ctx);
     hist_record(a->handler_time, hal_now_ns() - start);
     task->flags &= (uint16_t)~GMK_TASK_STAMPED; /* the next round is not a first one */
     task->when_ns = 0;
@@ -34,41 +34,39 @@ static int run_stamped(struct agent *a, gmk_task_t *task, gmk_handler_fn fn) {
 
 enum run_outcome run_handler(struct agent *a, gmk_task_t *task, const struct run_target *target,
                              uint64_t lost, int *status) {
-    gmk_ctx_t outer = a->ctx; /* a handler below us on this stack may be waiting */
+    gmk_ctx_t ctx = {
+        .task = task,
+        .kernel = a->base.kernel,
+        .state = target->state,
+        .lost = lost,
+        .agent = a,
+        .module = target->module,
+    };
+    gmk_ctx_t *outer = a->ctx; /* a handler below us on this stack may be waiting */
     uint32_t outer_running = atomic_load_explicit(&a->running, memory_order_relaxed);
+    bool noted = lane_is_noted(a->eng, task);
 
-    a->ctx.task = task;
-    a->ctx.state = target->state;
-    a->ctx.lost = lost;
-    a->ctx.module = target->module;
-    a->ctx.outcome = 0;
-    a->ctx.resume_ns = 0;
+    a->ctx = &ctx;
     a->depth++;
     count_add(&a->beat, 1);
     atomic_store_explicit(&a->running, task->type, memory_order_relaxed);
-
-    bool noted = lane_is_noted(a->eng, task);
     if (noted)
         lane_note_begin(a, task);
     uint64_t begin = trace_task_begin(&a->trace, target->module);
     if (GMK_UNLIKELY(task->flags & GMK_TASK_STAMPED))
-        *status = run_stamped(a, task, target->fn);
+        *status = run_stamped(a, task, target->fn, &ctx);
     else
-        *status = target->fn(&a->ctx);
+        *status = target->fn(&ctx);
     trace_task_end(&a->trace, begin, target->trace_name);
     if (noted)
         lane_note_end(a, *status);
 
-    enum run_outcome outcome = outcome_of(&a->ctx, *status);
-    uint64_t resume = a->ctx.resume_ns;
-    a->depth--;
+    a->resume_ns = ctx.resume_ns;
     atomic_store_explicit(&a->running, outer_running, memory_order_relaxed);
     a->ctx = outer;
-    if (outcome == RUN_AGAIN)
-        a->resume_ns = resume;
-    if (a->depth == 0)
+    if (--a->depth == 0)
         bump_reset(a->bump);
-    return outcome;
+    return outcome_of(&ctx, *status);
 }
 
 /* ---- Before ------------------------------------------------------------------------ */
@@ -92,11 +90,9 @@ void run_task(struct agent *a, gmk_task_t *task) {
         return;
     }
     struct type_info *type = &eng->types[engine_type_index(eng, task->type)];
-    struct run_target target = {type->fn, NULL, type->module, type->trace_name};
-    if (task->sub != 0)
+    struct run_target target = {type->fn, type->state, type->module, type->trace_name};
+    if (GMK_UNLIKELY(task->sub != 0))
         chan_target(eng, task, &target);
-    else
-        target.state = eng->modules.entries[type->module].state;
 
     enum gmk_drop_reason obstacle = GMK_DROP_NONE;
     if (GMK_UNLIKELY(task->group != 0 || (task->flags & GMK_TASK_DEADLINE)) ||

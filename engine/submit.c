@@ -11,13 +11,11 @@
 #include "ggmk/run.h"
 
 /* May this task come in? Nothing is changed. */
-static int check(struct agent *a, const gmk_task_t *task) {
-    struct engine *eng = a->eng;
-    uint32_t index = engine_type_index(eng, task->type);
-    struct type_info *type = &eng->types[index];
+static inline int check(struct agent *a, const gmk_task_t *task, uint32_t index) {
+    struct type_info *type = &a->eng->types[index];
     if (GMK_UNLIKELY(index == 0 || type->fn == NULL))
         return GMK_ETYPE;
-    if (GMK_UNLIKELY(task->tenant >= eng->cfg.n_tenants))
+    if (GMK_UNLIKELY(task->tenant >= a->eng->cfg.n_tenants))
         return GMK_ETENANT;
     if (GMK_UNLIKELY((task->flags & ~GMK_TASK_USER_FLAGS) != 0 ||
                      (task->flags & GMK_TASK_PRIO_MASK) > GMK_PRIORITIES ||
@@ -28,36 +26,56 @@ static int check(struct agent *a, const gmk_task_t *task) {
     return GMK_OK;
 }
 
-/* A group that is named must live, and must not be cancelled. */
-static int check_group(struct agent *a, uint32_t group) {
-    if (group_find(a->eng, group) == NULL)
+/* The caller's fields, one by one: it has written them just now with stores of these very
+ * widths, and a wider load would have to wait until they have left the store buffer. */
+static inline void copy_in(gmk_task_t *copy, const gmk_task_t *task) {
+    copy->turn = 0;
+    copy->type = task->type;
+    copy->flags = task->flags;
+    copy->channel = 0;
+    copy->tenant = task->tenant;
+    copy->sub = 0;
+    copy->yield_count = 0;
+    copy->seq = 0;
+    copy->payload = task->payload;
+    copy->len = task->len;
+    copy->meta0 = task->meta0;
+    copy->meta1 = task->meta1;
+    copy->when_ns = task->flags & GMK_TASK_DEADLINE ? task->when_ns : 0;
+}
+
+/* The group that a new task joins: its own, or that of the handler that emits it, which
+ * keeps it alive. */
+static inline int join_group(struct agent *a, gmk_task_t *copy, uint32_t group) {
+    uint32_t inherited = a->ctx->task != NULL ? a->ctx->task->group : 0;
+    copy->group = group = group != 0 ? group : inherited;
+    if (GMK_LIKELY(group == 0))
+        return GMK_OK;
+    if (group != inherited && group_find(a->eng, group) == NULL)
         return GMK_EINVAL;
-    return group_is_canceled(a->eng, group) ? GMK_ECANCELED : GMK_OK;
+    if (GMK_UNLIKELY(group_is_canceled(a->eng, group)))
+        return GMK_ECANCELED;
+    return GMK_OK;
 }
 
 /* Checks and admits; *copy is the task as it travels. GMK_OK: it is counted everywhere and
  * must be queued or taken back with retract(). */
-static int admit(struct agent *a, const gmk_task_t *task, enum count_kind kind, gmk_task_t *copy) {
-    int status = check(a, task);
+static inline int admit(struct agent *a, const gmk_task_t *task, enum count_kind kind,
+                        gmk_task_t *copy) {
+    uint32_t index = engine_type_index(a->eng, task->type);
+    int status = check(a, task, index);
     if (GMK_UNLIKELY(status != GMK_OK))
         return status;
-    *copy = *task;
-    copy->channel = 0;
-    copy->sub = 0;
-    copy->yield_count = 0;
-    copy->seq = 0;
-    if (copy->group == 0 && a->ctx.task != NULL)
-        copy->group = a->ctx.task->group;
-    if (copy->group != 0 && (status = check_group(a, copy->group)) != GMK_OK)
+    copy_in(copy, task);
+    status = join_group(a, copy, task->group);
+    if (GMK_UNLIKELY(status != GMK_OK))
         return status;
-    if (!tenant_enter(a->eng, copy->tenant))
+    if (GMK_UNLIKELY(!tenant_enter(a->eng, copy->tenant)))
         return GMK_ELIMIT;
     if (copy->group != 0)
         group_spawn(a, copy->group);
-    if (!(copy->flags & GMK_TASK_DEADLINE))
-        copy->when_ns = 0;
     agent_stamp(a, copy);
-    agent_count(a, copy, kind, 1);
+    agent_count_type(a, index, copy, kind, 1);
     return GMK_OK;
 }
 

@@ -98,7 +98,7 @@ run-coverage: $(UNIT)
 	$(LIVE)$(RUN_TESTS) $(UNIT)
 	@mkdir -p build/coverage
 	@gcovr --root . --object-directory $(LIB_OUT) --filter 'engine/' --filter 'lib/' \
-		--exclude-unreachable-branches --html-details build/coverage/index.html \
+		--html-details build/coverage/index.html \
 		--txt --fail-under-line $(COVERAGE_MIN) $(LIB_OUT)
 	@echo "every line: build/coverage/index.html"
 

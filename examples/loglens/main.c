@@ -40,6 +40,9 @@ struct run {
 /* Blocks make 68% of the arena. What can be in flight or held at the same time: full
  * channels, the counter's tables of each worker, the reducer's tables. */
 static size_t arena_size(const struct options *options) {
+    if (options->memory != 0) {
+        return options->memory;
+    }
     size_t blocks = (LL_BYTES_SLOTS + LL_TEXT_SLOTS) * (size_t)(64 * 1024);
     blocks += (LL_COUNTS_SLOTS + LL_WORDS_SLOTS + 128) * (size_t)(128 * 1024);
     blocks += options->workers * (size_t)(17 * 128 * 1024);

@@ -13,6 +13,9 @@
 #include "ggmk/base.h"
 #include "examples/loglens/terminal.h"
 
+#define MEMORY_MIN 16u /* MiB: full channels leave room for a few tables */
+#define MEMORY_MAX 65536u
+
 static const char usage[] =
     "Usage: loglens [OPTION]... [FILE|FOLDER]...\n"
     "Counts the words of all files, and of all files below the folders, .gz included.\n"
@@ -20,6 +23,8 @@ static const char usage[] =
     "stream, like zcat -f does it. Without an argument: /usr/share/doc /usr/share/dict.\n"
     "\n"
     "  --workers N       worker threads (default: one per CPU, at most 64)\n"
+    "  --memory N        MiB for the engine and all that flows through it, at least 16\n"
+    "                    (default: as much as it can use)\n"
     "  --top N           list the N most frequent words (default 20)\n"
     "  --all             list all words and nothing else, like uniq -c | sort -rn\n"
     "  --trace FILE      write a trace of every task; open it in https://ui.perfetto.dev\n"
@@ -35,6 +40,7 @@ static const char *const default_inputs[] = {"/usr/share/doc", "/usr/share/dict"
 
 enum option_id {
     OPTION_WORKERS = 1,
+    OPTION_MEMORY,
     OPTION_TOP,
     OPTION_ALL,
     OPTION_TRACE,
@@ -44,6 +50,7 @@ enum option_id {
 
 static const struct option known[] = {
     {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"memory", required_argument, NULL, OPTION_MEMORY},
     {"top", required_argument, NULL, OPTION_TOP},
     {"all", no_argument, NULL, OPTION_ALL},
     {"trace", required_argument, NULL, OPTION_TRACE},
@@ -98,6 +105,12 @@ static enum options_answer take_option(struct options *options, int id, char **a
             return OPTIONS_WRONG;
         }
         options->workers = (uint32_t)value;
+        return OPTIONS_RUN;
+    case OPTION_MEMORY:
+        if (!number("memory", optarg, MEMORY_MIN, MEMORY_MAX, &value)) {
+            return OPTIONS_WRONG;
+        }
+        options->memory = (size_t)value << 20;
         return OPTIONS_RUN;
     case OPTION_TOP:
         return number("top", optarg, 0, 1000000000, &options->top) ? OPTIONS_RUN : OPTIONS_WRONG;

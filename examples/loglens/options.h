@@ -7,6 +7,7 @@
 
 struct options {
     uint32_t workers;       /* at least 1 */
+    size_t memory;          /* bytes for the engine; 0: as much as it can use */
     uint64_t top;           /* words to list; UINT64_MAX: all */
     bool all;               /* only the table, in the format of uniq -c */
     const char *trace_file; /* NULL: no trace */

@@ -12,7 +12,7 @@
 #define CAP 2     /* cells */
 #define MOD 4     /* turn words wrap here: the 2^32 of the code */
 #define LOOK 2    /* cells that a producer looks at in one go */
-#define VALUES 6  /* pushed in all */
+#define VALUES 5  /* pushed in all */
 
 byte push_pos = 0, pop_pos = 0, free_until = 0;
 byte turn[CAP], freed[CAP], cell[CAP];
@@ -189,8 +189,8 @@ init {
         od
     }
     atomic {
-        run producer(1, 2, 1);
-        run producer(11, VALUES - 2, 2);
+        run producer(1, 1, 1);
+        run producer(11, VALUES - 1, 2);
         run consumer(1);
         run consumer(2)
     }

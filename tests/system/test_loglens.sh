@@ -76,7 +76,7 @@ put("nasty/k-packed.txt", gzip.compress(b"packed whatever the name says\n" * 500
 put("nasty/l name with\nnewline and 'quotes' -", b"odd name\n")
 put("nasty/--all", b"a file that looks like an option\n")
 put("nasty/m-nul", b"a\0b\0\0cd\0" * 1000)
-put("nasty/" + "/".join(["n" * 200] * 15) + "/deep", b"far down\n")
+put("deep/" + "/".join(["n" * 200] * 15) + "/deep", b"far down\n")
 for length in (1000, 65000, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 1000000):
     put(f"long/{length}", b"x " + b"Q" * length + b" y " + b"q" * length)
 put("one-word/a", b"w" * 3000000)
@@ -120,6 +120,8 @@ for workers in 1 2 64; do
 done
 workers=
 expect "three thousand small files in fifty folders" same "$work/many"
+deep() { "$loglens" --all "$work/deep" | cmp - <(echo far down | table_of); }
+expect "a path of three thousand letters (zcat would refuse it)" deep
 expect "several arguments are read in their order" same "$work/nasty/a-no-newline-at-the-end" \
     "$work/nasty/b-next-file" "$work/words/short"
 expect "links below a folder are not followed" same "$work/links"
@@ -184,17 +186,17 @@ trace() {
     "$loglens" --top 0 --trace "$work/out.fxt" "$work/many" || return 1
     [[ $(head -c 8 "$work/out.fxt" | od -An -tx1 | tr -d ' \n') == 1000044678541600 ]] || return 1
     local name
-    for name in split count reduce flush loglens.text; do
+    for name in loglens.bytes loglens.text loglens.counts loglens.flush loglens.words; do
         grep -qa "$name" "$work/out.fxt" || { echo "no $name in the trace"; return 1; }
     done
 }
-expect "--trace writes an FXT file that names handlers and channels" trace
+expect "--trace writes an FXT file that names what was handled" trace
 
 metrics() {
     "$loglens" --top 0 --metrics="$work/metrics" "$work/words" || return 1
     "$loglens" --top 0 --metrics "$work/words" 2>"$work/metrics2" || return 1
     cat "$work/metrics"
-    grep -q '^# TYPE gmk_' "$work/metrics" && grep -q '^# TYPE gmk_' "$work/metrics2" &&
+    grep -q '^# TYPE ggmk_' "$work/metrics" && grep -q '^# TYPE ggmk_' "$work/metrics2" &&
         grep -qE 'loglens_words_total(\{[^}]*\})? [1-9][0-9]{5}' "$work/metrics"
 }
 expect "--metrics writes the engine's and the modules' counters" metrics

@@ -172,7 +172,7 @@ static void a_thread_that_cannot_start_leaves_out_alone(void **state) {
 }
 
 static void touch_stack(void *arg) {
-    volatile char room[100 * 1024];
+    volatile unsigned char room[100 * 1024];
     for (size_t i = 0; i < sizeof room; i += 512) {
         room[i] = 1;
     }

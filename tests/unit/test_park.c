@@ -311,15 +311,38 @@ static void the_limit_follows_what_the_short_stretches_lasted(void **state) {
     assert_true(spin.longest < before / 2);
 }
 
-static void a_crowded_cpu_ends_the_spin_and_costs_credit(void **state) {
+static void crowd(struct park_spin *spin) {
+    park_spin_start(spin);
+    spin->crowded = true;
+    assert_false(park_spin_step(spin));
+    park_spin_end(spin);
+}
+
+static unsigned stretches_until_willing(struct park_spin *spin) {
+    unsigned count = 0;
+    while (!stretch(spin, 0)) {
+        count++;
+        assert_true(count < 100000);
+    }
+    return count;
+}
+
+static void crowded_cpus_end_the_spinning_for_longer_each_time(void **state) {
     (void)state;
     struct park_spin spin;
     park_spin_init(&spin, PARK_SPIN_MAX_NS);
-    park_spin_start(&spin);
-    spin.crowded = true;
-    assert_false(park_spin_step(&spin));
-    park_spin_end(&spin);
-    assert_int_equal(spin.credit, PARK_SPIN_CREDIT_MAX - PARK_SPIN_MISS_COST);
+    crowd(&spin);
+    assert_true(stretches_until_willing(&spin) > PARK_SPIN_CROWD_MIN);
+    for (int i = 0; i < 20; i++) {
+        crowd(&spin);
+    }
+    assert_int_equal(spin.credit, -PARK_SPIN_CROWD_MAX);
+    assert_true(stretches_until_willing(&spin) > PARK_SPIN_CROWD_MAX);
+    for (int i = 0; i < 2 * PARK_SPIN_CALM; i++) {
+        stretch(&spin, 0);
+    }
+    crowd(&spin); /* long after the others: the first of its kind again */
+    assert_int_equal(spin.credit, -PARK_SPIN_CROWD_MIN);
 }
 
 #define PARK_TEST(name) cmocka_unit_test_setup_teardown(name, fresh_park, quiet_park)
@@ -346,7 +369,7 @@ int main(void) {
         cmocka_unit_test(a_spin_ends_at_its_limit),
         cmocka_unit_test(a_spinner_of_limit_zero_never_spins),
         cmocka_unit_test(the_limit_follows_what_the_short_stretches_lasted),
-        cmocka_unit_test(a_crowded_cpu_ends_the_spin_and_costs_credit),
+        cmocka_unit_test(crowded_cpus_end_the_spinning_for_longer_each_time),
     };
     return cmocka_run_group_tests_name("park", tests, NULL, NULL);
 }

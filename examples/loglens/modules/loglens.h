@@ -88,7 +88,7 @@ enum ll_counts_kind {
 
 /* "loglens.words", LL_WORDS, ordered. meta1 says what it is. */
 #define LL_WORDS_CHANNEL "loglens.words"
-#define LL_WORDS_SLOTS   64u
+#define LL_WORDS_SLOTS   256u /* more than the tables that the reducer has at the end */
 enum ll_words_kind {
     LL_WORDS_TABLE = 1,      /* reducer: payload is a table; entries from offset meta0 on */
     LL_WORDS_PIECE = 2,      /* splitter: range meta0 of the payload belongs to a word ... */
