@@ -11,7 +11,8 @@ BENCH_CXX := $(if $(IS_CLANG),$(subst clang,clang++,$(CC)),g++)
 # ---- Which peers are here -----------------------------------------------------------------
 ifneq ($(filter bench bench-programs run-bench,$(MAKECMDGOALS)),)
 bench_pkg = $(shell pkg-config --exists $1 2>/dev/null && echo $2)
-bench_header = $(shell echo '\#include <$1>' | $2 -fsyntax-only - 2>/dev/null && echo $3)
+bench_hash := \#
+bench_header = $(shell echo '$(bench_hash)include <$1>' | $2 -fsyntax-only - 2>/dev/null && echo $3)
 
 BENCH_TBB := $(call bench_pkg,tbb,yes)
 BENCH_UV := $(call bench_pkg,libuv,yes)

@@ -33,8 +33,7 @@ extern const struct bench_contestant gmk_wake;
 
 /* gmk_tree.c */
 extern const struct bench_contestant gmk_tree;
-extern const struct bench_contestant gmk_tree_trace_warn;
-extern const struct bench_contestant gmk_tree_trace_all;
+extern const struct bench_contestant gmk_tree_wide;
 void gmk_tree_print_in_place(void);
 
 /* gmk_chan.c */
@@ -43,3 +42,11 @@ extern const struct bench_contestant gmk_chan_bulk;
 extern const struct bench_contestant gmk_chan_cold;
 extern const struct bench_contestant gmk_chan_fan;
 extern const struct bench_contestant gmk_chan_fan_bulk;
+
+/* gmk_cost.c */
+extern const struct bench_contestant gmk_cost_default;
+extern const struct bench_contestant gmk_cost_untimed;
+extern const struct bench_contestant gmk_cost_counted;
+extern const struct bench_contestant gmk_cost_tenants;
+extern const struct bench_contestant gmk_cost_warn;
+extern const struct bench_contestant gmk_cost_all;

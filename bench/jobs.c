@@ -40,6 +40,7 @@ static const struct bench_entry submit_bulk[] = {
 
 static const struct bench_entry tree[] = {
     {"ggmk group_wait", "", &gmk_tree, 0},
+    {"ggmk group_wait (queue of 2^20)", "", &gmk_tree_wide, 0},
     {"oneTBB task_group", "libtbb-dev", &peer_tbb_tree, 0},
     {"libgomp taskgroup *", "gcc", &peer_gomp_tree, 0},
     {0},
@@ -92,16 +93,19 @@ static const struct bench_entry fan_out[] = {
 };
 
 static const struct bench_entry cost_submit[] = {
-    {"ggmk trace off", "", &gmk_submit_one, 0},
+    {"ggmk as it boots", "", &gmk_submit_one, 0},
     {"ggmk trace warn", "", &gmk_submit_trace_warn, 0},
     {"ggmk trace all", "", &gmk_submit_trace_all, 0},
     {0},
 };
 
-static const struct bench_entry cost_tree[] = {
-    {"ggmk trace off", "", &gmk_tree, 0},
-    {"ggmk trace warn", "", &gmk_tree_trace_warn, 0},
-    {"ggmk trace all", "", &gmk_tree_trace_all, 0},
+static const struct bench_entry cost[] = {
+    {"ggmk as it boots", "", &gmk_cost_default, 0},
+    {"ggmk histograms off", "", &gmk_cost_untimed, 0},
+    {"ggmk two more counters per task", "", &gmk_cost_counted, 0},
+    {"ggmk two tenants", "", &gmk_cost_tenants, 0},
+    {"ggmk trace warn", "", &gmk_cost_warn, 0},
+    {"ggmk trace all", "", &gmk_cost_all, 0},
     {0},
 };
 
@@ -119,8 +123,8 @@ static const struct bench_job jobs[] = {
     {"channel", BENCH_STREAM, ROUNDS, {1, STREAM_MESSAGES, 0}, channel},
     {"channel from cold", BENCH_LATENCY, ROUNDS, {1, FAR_SAMPLES, FAR_NS}, channel_cold},
     {"fan-out to 3", BENCH_STREAM, ROUNDS, {2, FAN_MESSAGES, 0}, fan_out},
-    {"cost of trace submit", BENCH_RATE, COST_ROUNDS, {1, MILLION / 2, 0}, cost_submit},
-    {"cost of trace tree", BENCH_RATE, COST_ROUNDS, {1, TREE_TASKS, 0}, cost_tree},
+    {"cost of observing submit", BENCH_RATE, COST_ROUNDS, {1, MILLION / 2, 0}, cost_submit},
+    {"cost of observing tasks", BENCH_CPU, COST_ROUNDS, {1, 2 * MILLION, 0}, cost},
 };
 
 #define N_JOBS (sizeof jobs / sizeof *jobs)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/localq.h"
 #include "ring_peers.h"
 
 enum { ROUNDS_MAX = 101, ENTRIES_MAX = 8, CAPACITY = 1024 };
@@ -57,7 +58,7 @@ static void *worker_main(void *arg) {
     self->begin_ns = contest_now_ns();
     if (produces)
         (run->batch ? run->who->produce_n : run->who->produce_1)(run, mine * run->per_producer,
-                                                                run->per_producer);
+                                                                 run->per_producer);
     else
         (run->batch ? run->who->consume_n : run->who->consume_1)(run, 0, total / run->consumers);
     self->end_ns = contest_now_ns();
@@ -67,8 +68,11 @@ static void *worker_main(void *arg) {
 /* One contestant, one round: millions of messages per second. */
 static double run_once(const struct contestant *who, uint32_t pairs, bool batch, uint64_t total) {
     static struct worker workers[2 * CONTEST_THREADS_MAX];
-    struct contest_run run = {.who = who, .producers = pairs, .consumers = pairs,
-                              .batch = batch, .per_producer = total / pairs};
+    struct contest_run run = {.who = who,
+                              .producers = pairs,
+                              .consumers = pairs,
+                              .batch = batch,
+                              .per_producer = total / pairs};
     uint64_t begin = UINT64_MAX, end = 0;
 
     run.ring = who->make(CAPACITY);
@@ -165,6 +169,65 @@ static void probe_distance(int rounds) {
            ns[0], ns[rounds - 1]);
 }
 
+/* ---- one thread: what an operation costs when nobody contends ------------------------- */
+
+enum { PAIRS = 4000000 };
+
+/* ns per push and pop of one task by one thread, half a ring full. */
+#define PAIR_NS(push, pop)                                          \
+    do {                                                            \
+        gmk_task_t task = {.type = 1};                              \
+        for (int i = 0; i < 100; i++)                               \
+            (void)(push);                                           \
+        for (int round = 0; round < rounds; round++) {              \
+            uint64_t begin = contest_now_ns();                      \
+            for (uint64_t i = 0; i < PAIRS; i++) {                  \
+                task.meta0 = i;                                     \
+                contest_touch(&task);                               \
+                (void)(push);                                       \
+                (void)(pop);                                        \
+                contest_touch(&task);                               \
+            }                                                       \
+            ns[round] = (double)(contest_now_ns() - begin) / PAIRS; \
+        }                                                           \
+    } while (0)
+
+static void print_ns(const char *contestant, double *ns, int rounds) {
+    qsort(ns, (size_t)rounds, sizeof(double), compare_doubles);
+    printf("one_thread_pair,%s,%.2f,%.2f,%.2f,ns\n", contestant, ns[rounds / 2], ns[0],
+           ns[rounds - 1]);
+}
+
+static void bench_pairs(int rounds) {
+    double ns[ROUNDS_MAX];
+    struct ring_mpmc *mpmc = gmk_mpmc_make(256);
+    struct ring_spsc *spsc;
+    struct localq *q;
+    size_t spsc_bytes = ring_spsc_bytes(256, sizeof(gmk_task_t));
+    size_t q_bytes = localq_bytes(LOCALQ_SLOTS);
+    void *cell = cell_make(256);
+    struct message m;
+
+    if (ring_spsc_init(&spsc, contest_memory(spsc_bytes), spsc_bytes, 256, sizeof(gmk_task_t)) ||
+        localq_init(&q, contest_memory(q_bytes), q_bytes, LOCALQ_SLOTS))
+        abort();
+    pin(0);
+    PAIR_NS(localq_push(q, &task), localq_pop(q, &task));
+    print_ns("ggmk_localq", ns, rounds);
+    PAIR_NS(localq_push_newest(q, &task), localq_pop_newest(q, &task));
+    print_ns("ggmk_localq_newest", ns, rounds);
+    PAIR_NS(ring_push_mpmc(mpmc, &task), ring_pop_mpmc(mpmc, &task));
+    print_ns("ggmk_mpmc", ns, rounds);
+    PAIR_NS(ring_push_spsc(spsc, &task, sizeof task), ring_pop_spsc(spsc, &task, sizeof task));
+    print_ns("ggmk_spsc", ns, rounds);
+    memset(&m, 0, sizeof m);
+    PAIR_NS(cell_push(cell, &m), cell_pop(cell, &m));
+    print_ns("cell_per_line", ns, rounds);
+    free(mpmc);
+    free(spsc);
+    free(q);
+}
+
 int main(int argc, char **argv) {
     static const struct contestant *const spsc[] = {&gmk_spsc_entry, &dpdk_spsc_entry,
                                                     &ck_spsc_entry};
@@ -176,10 +239,10 @@ int main(int argc, char **argv) {
         uint32_t pairs;
         uint64_t total;
     } jobs[] = {
-        {"spsc_1", false, false, 1, 4000000},      {"spsc_32", false, true, 1, 16000000},
-        {"mpmc_1p1c_1", true, false, 1, 2000000},  {"mpmc_1p1c_32", true, true, 1, 8000000},
-        {"mpmc_2p2c_1", true, false, 2, 1000000},  {"mpmc_2p2c_32", true, true, 2, 4000000},
-        {"preempt_4p4c_1", true, false, 4, 400000}, {"preempt_4p4c_32", true, true, 4, 1000000},
+        {"spsc_1", false, false, 1, 4000000},       {"spsc_32", false, true, 1, 16000000},
+        {"mpmc_1p1c_1", true, false, 1, 2000000},   {"mpmc_1p1c_32", true, true, 1, 8000000},
+        {"mpmc_2p2c_1", true, false, 2, 1000000},   {"mpmc_2p2c_32", true, true, 2, 4000000},
+        {"preempt_4p4c_1", true, false, 4, 100000}, {"preempt_4p4c_32", true, true, 4, 400000},
     };
     int rounds = argc > 1 ? atoi(argv[1]) : 7;
     uint64_t scale = argc > 2 ? (uint64_t)atoll(argv[2]) : 100;
@@ -189,6 +252,8 @@ int main(int argc, char **argv) {
     find_cores();
     printf("job,contestant,median,min,max,unit\n");
     probe_distance(rounds);
+    if (strstr("one_thread_pair", filter) != NULL)
+        bench_pairs(rounds);
     for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
         if (strstr(jobs[i].name, filter) == NULL)
             continue;

@@ -75,72 +75,72 @@ static inline void contest_wait(uint32_t *failures) {
 
 /* Stamps out the loops of contestant `id`, whose messages have type `msg` with the payload
  * word `field`, and its entry in the table. */
-#define RING_CONTEST(id, label, msg, field, preempt)                                            \
-    static void id##_produce_1(struct contest_run *run, uint64_t first, uint64_t count) {       \
-        msg m = {0};                                                                            \
-        uint32_t failures = 0;                                                                  \
-        for (uint64_t i = 0; i < count; i++) {                                                  \
-            m.field = first + i;                                                                \
-            contest_touch(&m);                                                                  \
-            while (!id##_push(run->ring, &m))                                                   \
-                contest_wait(&failures);                                                        \
-            failures = 0;                                                                       \
-        }                                                                                       \
-    }                                                                                           \
-    static void id##_consume_1(struct contest_run *run, uint64_t first, uint64_t count) {       \
-        msg m;                                                                                  \
-        uint64_t sum = 0;                                                                       \
-        uint32_t failures = 0;                                                                  \
-        (void)first;                                                                            \
-        for (uint64_t i = 0; i < count; i++) {                                                  \
-            while (!id##_pop(run->ring, &m))                                                    \
-                contest_wait(&failures);                                                        \
-            failures = 0;                                                                       \
-            contest_touch(&m);                                                                  \
-            sum += m.field;                                                                     \
-        }                                                                                       \
-        atomic_fetch_add(&run->sum, sum);                                                       \
-    }                                                                                           \
-    static void id##_produce_n(struct contest_run *run, uint64_t first, uint64_t count) {       \
-        msg m[CONTEST_BATCH] = {0};                                                             \
-        uint32_t failures = 0;                                                                  \
-        for (uint64_t i = 0; i < count; i += CONTEST_BATCH) {                                   \
-            for (unsigned j = 0; j < CONTEST_BATCH; j++)                                        \
-                m[j].field = first + i + j;                                                     \
-            contest_touch(m);                                                                   \
-            for (size_t sent = 0; sent < CONTEST_BATCH;) {                                      \
-                size_t some = id##_push_n(run->ring, m + sent, CONTEST_BATCH - sent);           \
-                sent += some;                                                                   \
-                if (some == 0)                                                                  \
-                    contest_wait(&failures);                                                    \
-                else                                                                            \
-                    failures = 0;                                                               \
-            }                                                                                   \
-        }                                                                                       \
-    }                                                                                           \
-    static void id##_consume_n(struct contest_run *run, uint64_t first, uint64_t count) {       \
-        msg m[CONTEST_BATCH];                                                                   \
-        uint64_t sum = 0;                                                                       \
-        uint32_t failures = 0;                                                                  \
-        (void)first;                                                                            \
-        for (uint64_t left = count; left > 0;) {                                                \
-            size_t want = left < CONTEST_BATCH ? (size_t)left : CONTEST_BATCH;                  \
-            size_t some = id##_pop_n(run->ring, m, want);                                       \
-            contest_touch(m);                                                                   \
-            for (size_t j = 0; j < some; j++)                                                   \
-                sum += m[j].field;                                                              \
-            left -= some;                                                                       \
-            if (some == 0)                                                                      \
-                contest_wait(&failures);                                                        \
-            else                                                                                \
-                failures = 0;                                                                   \
-        }                                                                                       \
-        atomic_fetch_add(&run->sum, sum);                                                       \
-    }                                                                                           \
-    static const struct contestant id##_entry = {.name = label,                                 \
-                                                 .make = id##_make,                             \
-                                                 .produce_1 = id##_produce_1,                   \
-                                                 .consume_1 = id##_consume_1,                   \
-                                                 .produce_n = id##_produce_n,                   \
-                                                 .consume_n = id##_consume_n,                   \
+#define RING_CONTEST(id, label, msg, field, preempt)                                      \
+    static void id##_produce_1(struct contest_run *run, uint64_t first, uint64_t count) { \
+        msg m = {0};                                                                      \
+        uint32_t failures = 0;                                                            \
+        for (uint64_t i = 0; i < count; i++) {                                            \
+            m.field = first + i;                                                          \
+            contest_touch(&m);                                                            \
+            while (!id##_push(run->ring, &m))                                             \
+                contest_wait(&failures);                                                  \
+            failures = 0;                                                                 \
+        }                                                                                 \
+    }                                                                                     \
+    static void id##_consume_1(struct contest_run *run, uint64_t first, uint64_t count) { \
+        msg m;                                                                            \
+        uint64_t sum = 0;                                                                 \
+        uint32_t failures = 0;                                                            \
+        (void)first;                                                                      \
+        for (uint64_t i = 0; i < count; i++) {                                            \
+            while (!id##_pop(run->ring, &m))                                              \
+                contest_wait(&failures);                                                  \
+            failures = 0;                                                                 \
+            contest_touch(&m);                                                            \
+            sum += m.field;                                                               \
+        }                                                                                 \
+        atomic_fetch_add(&run->sum, sum);                                                 \
+    }                                                                                     \
+    static void id##_produce_n(struct contest_run *run, uint64_t first, uint64_t count) { \
+        msg m[CONTEST_BATCH] = {0};                                                       \
+        uint32_t failures = 0;                                                            \
+        for (uint64_t i = 0; i < count; i += CONTEST_BATCH) {                             \
+            for (unsigned j = 0; j < CONTEST_BATCH; j++)                                  \
+                m[j].field = first + i + j;                                               \
+            contest_touch(m);                                                             \
+            for (size_t sent = 0; sent < CONTEST_BATCH;) {                                \
+                size_t some = id##_push_n(run->ring, m + sent, CONTEST_BATCH - sent);     \
+                sent += some;                                                             \
+                if (some == 0)                                                            \
+                    contest_wait(&failures);                                              \
+                else                                                                      \
+                    failures = 0;                                                         \
+            }                                                                             \
+        }                                                                                 \
+    }                                                                                     \
+    static void id##_consume_n(struct contest_run *run, uint64_t first, uint64_t count) { \
+        msg m[CONTEST_BATCH];                                                             \
+        uint64_t sum = 0;                                                                 \
+        uint32_t failures = 0;                                                            \
+        (void)first;                                                                      \
+        for (uint64_t left = count; left > 0;) {                                          \
+            size_t want = left < CONTEST_BATCH ? (size_t)left : CONTEST_BATCH;            \
+            size_t some = id##_pop_n(run->ring, m, want);                                 \
+            contest_touch(m);                                                             \
+            for (size_t j = 0; j < some; j++)                                             \
+                sum += m[j].field;                                                        \
+            left -= some;                                                                 \
+            if (some == 0)                                                                \
+                contest_wait(&failures);                                                  \
+            else                                                                          \
+                failures = 0;                                                             \
+        }                                                                                 \
+        atomic_fetch_add(&run->sum, sum);                                                 \
+    }                                                                                     \
+    static const struct contestant id##_entry = {.name = label,                           \
+                                                 .make = id##_make,                       \
+                                                 .produce_1 = id##_produce_1,             \
+                                                 .consume_1 = id##_consume_1,             \
+                                                 .produce_n = id##_produce_n,             \
+                                                 .consume_n = id##_consume_n,             \
                                                  .preemptible = preempt}

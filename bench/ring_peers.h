@@ -190,8 +190,7 @@ RING_INLINE size_t cell_push(void *r, const struct message *m) {
         uint64_t turn = atomic_load_explicit(&slot->turn, memory_order_acquire);
         if (turn == pos) {
             if (atomic_compare_exchange_weak_explicit(&ring->push_pos, &pos, pos + 1,
-                                                      memory_order_relaxed,
-                                                      memory_order_relaxed)) {
+                                                      memory_order_relaxed, memory_order_relaxed)) {
                 slot->message = *m;
                 atomic_store_explicit(&slot->turn, pos + 1, memory_order_release);
                 return 1;
@@ -211,8 +210,7 @@ RING_INLINE size_t cell_pop(void *r, struct message *m) {
         uint64_t turn = atomic_load_explicit(&slot->turn, memory_order_acquire);
         if (turn == pos + 1) {
             if (atomic_compare_exchange_weak_explicit(&ring->pop_pos, &pos, pos + 1,
-                                                      memory_order_relaxed,
-                                                      memory_order_relaxed)) {
+                                                      memory_order_relaxed, memory_order_relaxed)) {
                 *m = slot->message;
                 atomic_store_explicit(&slot->turn, pos + ring->mask + 1, memory_order_release);
                 return 1;

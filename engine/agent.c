@@ -198,6 +198,11 @@ void agent_leave(struct agent *a) {
         atomic_store_explicit(&rec->inside, 0, memory_order_release);
 }
 
+bool agent_is_busy(const struct agent *a) {
+    const struct thread_record *rec = hal_local;
+    return a->is_worker || (!a->resident && rec->nest > 1);
+}
+
 gmk_ctx_t *agent_context(struct agent *a) {
     if (a->resident)
         return &a->base;

@@ -47,6 +47,10 @@ struct agent *agent_enter_ctx(gmk_ctx_t *ctx, int *why);
 
 void agent_leave(struct agent *a);
 
+/* Is the calling thread, inside agent_enter(), in the middle of a handler or an export of this
+ * engine? Then it must not wait for the engine to come to rest. */
+bool agent_is_busy(const struct agent *a);
+
 /* The calling thread's own context for gmk_attach(); inside agent_enter(). */
 gmk_ctx_t *agent_context(struct agent *a);
 

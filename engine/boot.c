@@ -120,7 +120,6 @@ static int boot_lifecycle(struct agent *a) {
         status = boot_system_channels(a);
     if (status == GMK_OK)
         status = module_start_early(&eng->modules, &a->base);
-    atomic_store_explicit(&eng->state, ENGINE_RUNNING, memory_order_release);
     if (status == GMK_OK)
         status = boot_channels(a);
     if (status == GMK_OK)
@@ -130,6 +129,8 @@ static int boot_lifecycle(struct agent *a) {
         status = worker_start_all(eng);
     if (status == GMK_OK && !eng->cfg.deterministic)
         status = watch_start(eng);
+    if (status == GMK_OK) /* from here on it may be halted */
+        atomic_store_explicit(&eng->state, ENGINE_RUNNING, memory_order_release);
     return status;
 }
 
@@ -138,9 +139,12 @@ static int boot_lifecycle(struct agent *a) {
 /* Lets work end. Deterministic: runs it. */
 static int drain(struct agent *a, uint64_t timeout_ns) {
     struct engine *eng = a->eng;
+    if (atomic_load_explicit(&eng->state, memory_order_relaxed) == ENGINE_BOOTING)
+        return GMK_ETIMEOUT; /* boot failed: nobody is to run what the inits sent */
     if (!eng->cfg.deterministic)
         return counts_wait_quiet(a, timeout_ns);
-    uint64_t until = timeout_ns == UINT64_MAX ? TIMER_NEVER : hal_now_ns() + timeout_ns;
+    uint64_t now = hal_now_ns();
+    uint64_t until = timeout_ns < TIMER_NEVER - now ? now + timeout_ns : TIMER_NEVER;
     uint32_t steps = 0;
     if (atomic_exchange_explicit(&eng->lane_busy, 1, memory_order_acquire) != 0)
         return GMK_EBUSY; /* another thread drains */
@@ -296,27 +300,28 @@ int gmk_drain(gmk_kernel_t *kernel, uint64_t timeout_ns) {
     struct agent *a = agent_enter(kernel, &status);
     if (a == NULL)
         return status;
-    status = a->is_worker || a->depth != 0 ? GMK_EPERM : drain(a, timeout_ns);
+    bool booting = atomic_load_explicit(&a->eng->state, memory_order_relaxed) == ENGINE_BOOTING;
+    status = booting || agent_is_busy(a) ? GMK_EPERM : drain(a, timeout_ns);
     agent_leave(a);
     return status;
 }
 
-/* Finds the engine behind a handle and becomes its only visitor. NULL: not running, or the
- * caller is one of its workers. */
+/* Finds the engine behind a handle and becomes its only visitor. NULL: not running (yet), or
+ * the caller is one of its handlers. */
 static struct agent *halt_enter(gmk_kernel_t *kernel, int *why) {
     struct agent *a = agent_enter(kernel, why);
     if (a == NULL && *why == GMK_ELIMIT)
         *why = GMK_EBUSY;
     if (a == NULL)
         return NULL;
-    if (a->is_worker) {
+    if (agent_is_busy(a)) {
         agent_leave(a);
         *why = GMK_EPERM;
         return NULL;
     }
     uint32_t running = ENGINE_RUNNING;
     bool first = atomic_compare_exchange_strong_explicit(
-        &a->eng->state, &running, ENGINE_HALTING, memory_order_acq_rel, memory_order_relaxed);
+        &a->eng->state, &running, ENGINE_HALTING, memory_order_seq_cst, memory_order_relaxed);
     if (first)
         agent_become_resident(a);
     else

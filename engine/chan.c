@@ -44,9 +44,35 @@ static union chan_cell *make_log(struct engine *eng, uint32_t slots, uint64_t ba
     union chan_cell *cells = carve_take_log(&eng->arena.carve, slots * sizeof(*cells));
     for (uint64_t i = 0; cells != NULL && i < slots; i++) {
         union chan_cell *cell = &cells[(base + i) & (slots - 1)];
-        atomic_init(&cell->half.turn, (uint32_t)(base + i));
+        atomic_store_explicit(&cell->half.turn, (uint32_t)(base + i), memory_order_relaxed);
     }
     return cells;
+}
+
+/* A text that never changes and never goes away, as traces and metrics need it: the name,
+ * unless this id had another one before. */
+static const char *label_of(struct channel *ch, const char *name) {
+    if (ch->label[0] == '\0')
+        memcpy(ch->label, name, strlen(name) + 1);
+    return strcmp(ch->label, name) == 0 ? ch->label : "channel";
+}
+
+/* Everything but the shape, which opens it. */
+static void fill(struct channel *ch, const char *name, uint32_t type, uint32_t options,
+                 uint32_t slots, uint64_t base) {
+    ch->slots = slots;
+    ch->type = type;
+    ch->options = options;
+    ch->base = base;
+    ch->delivered_before = 0;
+    ch->dropped_before = 0;
+    memcpy(ch->name, name, strlen(name) + 1);
+    atomic_store_explicit(&ch->gate, base, memory_order_relaxed);
+    atomic_store_explicit(&ch->urgent_end, base, memory_order_relaxed);
+    atomic_store_explicit(&ch->refused, 0, memory_order_relaxed);
+    atomic_store_explicit(&ch->tick, UINT64_MAX, memory_order_relaxed);
+    /* Release pairs with claim(): who sees this tail does not see the last shape any more. */
+    atomic_store_explicit(&ch->tail, base << CHAN_POS_SHIFT, memory_order_release);
 }
 
 static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_t options,
@@ -60,30 +86,25 @@ static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_
         id++;
     if (id == GMK_CHANNELS_MAX)
         return GMK_ELIMIT;
-    if (type != 0 && (status = type_add(eng, type, NULL, name, a->ctx->module)) != GMK_OK)
-        return status;
 
     struct channel *ch = &eng->channels[id];
     /* Positions go on where the id's last channel ended, one lap further, so that a sender
      * that slept through its closing fails its claim. */
     uint64_t last = chan_pos(atomic_load_explicit(&ch->tail, memory_order_relaxed));
-    uint64_t base = last != 0 ? last + slots : 0;
+    uint64_t base = last != 0 || ch->opening != 0 ? last + slots : 0;
     ch->cells = make_log(eng, slots, base);
     if (ch->cells == NULL)
         return GMK_ENOMEM;
-    ch->slots = slots;
-    ch->reserve = slots / 10 != 0 ? slots / 10 : 1;
-    ch->type = type;
-    ch->options = options;
+    if (type != 0)
+        status = type_add(eng, type, NULL, label_of(ch, name), a->ctx->module);
+    if (status != GMK_OK) {
+        carve_give_log(&eng->arena.carve, ch->cells, slots * sizeof(*ch->cells));
+        return status;
+    }
     ch->id = (uint16_t)id;
-    ch->base = base;
-    ch->delivered_before = 0;
-    ch->dropped_before = 0;
-    memcpy(ch->name, name, strlen(name) + 1);
-    atomic_store_explicit(&ch->gate, base, memory_order_relaxed);
-    atomic_store_explicit(&ch->refused, 0, memory_order_relaxed);
-    atomic_store_explicit(&ch->tail, base << CHAN_POS_SHIFT, memory_order_relaxed);
-    atomic_store_explicit(&ch->open, 1, memory_order_release);
+    fill(ch, name, type, options, slots, base);
+    atomic_store_explicit(&ch->shape, shape_make(++ch->opening, type, options, slots),
+                          memory_order_release);
     *out_id = id;
     trace_event(&a->trace, TRACE_OPEN, id);
     return GMK_OK;
@@ -103,9 +124,9 @@ int chan_open(struct agent *a, const char *name, uint32_t type, uint32_t options
 
 void chan_release_if_done(struct engine *eng, struct channel *ch) {
     if (!chan_is_closed(ch) || atomic_load_explicit(&ch->live, memory_order_acquire) != 0 ||
-        !atomic_load_explicit(&ch->open, memory_order_relaxed))
+        atomic_load_explicit(&ch->shape, memory_order_relaxed) == 0)
         return;
-    atomic_store_explicit(&ch->open, 0, memory_order_release);
+    atomic_store_explicit(&ch->shape, 0, memory_order_release);
     carve_give_log(&eng->arena.carve, ch->cells, ch->slots * sizeof(*ch->cells));
 }
 
@@ -115,8 +136,7 @@ int chan_close(struct agent *a, uint32_t id) {
     struct channel *ch = chan_at(eng, id);
     int status = ch == NULL ? GMK_ENOENT : GMK_OK;
     if (ch != NULL) {
-        /* seq_cst pairs with the fence in sub_idle(): a subscription that goes idle sees it,
-         * or is seen idle by sub_schedule() below. */
+        /* C4: a subscription that goes idle sees it, or is seen idle by chan_nudge() below. */
         uint64_t before = atomic_fetch_or_explicit(&ch->tail, CHAN_CLOSED, memory_order_seq_cst);
         if (before & CHAN_CLOSED)
             status = GMK_ECLOSED;

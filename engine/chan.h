@@ -18,6 +18,11 @@
  * Cells are read and written as relaxed atomic words, because a subscription that does not
  * own its cursor alone (lossy, parallel) copies first and claims afterwards.
  *
+ * The shape. What a channel is (type, options, size, and which opening of this id) is one
+ * word as well, zero while it is closed. A sender reads it first, checks its message against
+ * it, and claims only while it still stands: a channel that was closed and opened anew under
+ * its feet has another shape, and positions that go on one lap further.
+ *
  * Who moves a cursor:
  *   ordered, lossless: the worker that holds the token, alone: a plain store;
  *   parallel:          any worker with a token: compare-and-swap;
@@ -26,17 +31,35 @@
  * A cell may be written again when every cursor (replay: every acknowledgement) has passed
  * it; `gate` caches that minimum, which only grows.
  *
- * No lost wake-up: sender: turn = position + 1 (seq_cst), then look at the subscription's
- * state; worker: state = idle (seq_cst), then look at the next cell's turn. One of the two
- * sees the other. */
+ * The subscription's state is one word, [ tokens : 16 | urgent : 1 | kind : 8 ]. Tokens are
+ * counted, so a subscription ends only when none is out, and its memory can serve the next
+ * one. Ordered: one token, or two when a message of priority 0 came while the first one
+ * waits in a slower queue. Parallel: up to one per worker.
+ *
+ *   FREE --subscribe--> IDLE --sub_schedule()--> QUEUED --token arrives--> RUNNING
+ *   RUNNING --sub_idle()--> IDLE          RUNNING --sub_requeue()--> QUEUED
+ *   RUNNING --sub_wait_for()--> WAITING --the timer's token--> RUNNING
+ *   RUNNING --sub_schedule()--> AGAIN --sub_idle()--> RUNNING
+ *   RUNNING, or PARALLEL without tokens --sub_end_if_done()--> ENDING --> FREE
+ *
+ * No lost wake-up: sender: the cell's turn, a full barrier, then the state; worker: state =
+ * IDLE (parallel: one token less), a full barrier, then the next cell's turn. One of the two
+ * sees the other (tests/model/chan_wake.pml).
+ *
+ * No use after the end: whoever is neither token holder nor under the lock (a sender that
+ * evicts, a worker that has just given its token up) pins the subscription by `running`
+ * first and looks at the state afterwards; sub_end_if_done() says ENDING first and looks at
+ * `running` afterwards. Only the state of a subscription that has ended is ever touched: by
+ * sub_schedule(), which costs its next user at most a token that finds nothing to do. */
 #pragma once
 
 #include "engine/engine.h"
 #include "engine/run.h"
 
 #define CHAN_BATCH 64u       /* messages one token handles before others get the worker */
-#define CHAN_LINGER 32u      /* looks at an empty log before a token is given up */
-#define CHAN_PUBLISH 16u     /* messages between two stores of an ordered cursor */
+#define CHAN_LINGER 32u      /* looks at an empty log before a busy token is given up */
+#define CHAN_SPIN_LOOKS 16u   /* looks of a thread at a full log before it sleeps, a linger apart */
+#define CHAN_EVICT_TRIES 64u /* looks at a message in the way that is just being written */
 #define CHAN_SLOTS_MIN 4u
 #define CHAN_SLOTS_MAX (1u << 20)
 
@@ -56,69 +79,106 @@ union chan_cell {
 };
 GMK_STATIC_ASSERT(sizeof(union chan_cell) == GMK_CACHE_LINE, "one cell per line");
 
-/* Low byte of chan_sub.state; in SUB_QUEUED the next byte is the token's priority. */
-enum sub_state {
-    SUB_FREE,    /* the slot is not in use */
-    SUB_IDLE,    /* no token, no message */
-    SUB_QUEUED,  /* a token is in the run queues */
-    SUB_RUNNING, /* a worker holds it */
-    SUB_AGAIN,   /* the same, and messages came since it last looked */
-    SUB_WAITING, /* its message waits for its time (retry, yield_at): that timer's token goes on */
-    SUB_PARALLEL /* counted in `tokens` instead */
+/* Low byte of chan_sub.state. */
+enum sub_kind {
+    SUB_FREE,     /* the slot is not in use */
+    SUB_IDLE,     /* nothing to do; a token that comes all the same finds that out */
+    SUB_QUEUED,   /* a token is in the run queues */
+    SUB_RUNNING,  /* a worker holds it */
+    SUB_AGAIN,    /* the same, and something came since it last looked */
+    SUB_WAITING,  /* its message waits for its time (retry, yield_at): that timer's token goes on */
+    SUB_PARALLEL, /* only the tokens count */
+    SUB_ENDING    /* sub_end_if_done() decides */
 };
-#define SUB_STATE(word) ((word) & 0xffu)
-#define SUB_QUEUED_AT(priority) (SUB_QUEUED | (uint32_t)(priority) << 8)
+#define SUB_KIND(word) ((word) & 0xffu)
+#define SUB_URGENT 0x100u /* with SUB_QUEUED: one of the tokens is of priority 0 */
+#define SUB_TOKEN (1u << 16)
+#define SUB_TOKENS(word) ((word) >> 16)
+#define SUB_END_WAITS (1u << 31) /* in `running`: an end was tried; the last pin calls again */
+#define SUB_TOKENS_MAX 2u /* of an ordered subscription: bounds the overflow bucket */
 
 struct chan_sub {
-    /* The word that senders and workers meet at. Ordered: enum sub_state. */
+    /* The word that senders and workers meet at; a busy one seldom changes. */
     alignas(GMK_FALSE_SHARING) _Atomic uint32_t state;
-    _Atomic uint32_t tokens;   /* parallel: tokens out */
-    _Atomic uint32_t running;  /* shared cursor: messages taken and not ended, claims under way */
-    _Atomic uint64_t cursor;   /* next position to take */
-    _Atomic uint64_t acked;    /* replay: positions below it are done with */
-    _Atomic uint64_t delivered_to; /* replay: positions below it went to the handler */
-    _Atomic uint64_t end;      /* position it ends at, UINT64_MAX while it is subscribed */
+    /* Written for every message by who takes it. */
+    alignas(GMK_FALSE_SHARING) _Atomic uint64_t cursor; /* next position to take */
+    _Atomic uint64_t acked;     /* replay: positions below it are done with */
     _Atomic uint64_t delivered;
     _Atomic uint64_t dropped;
-    /* Owned by the holder of the token. */
-    uint64_t at;               /* ordered: true cursor; `cursor` follows it in steps */
-    uint64_t expected;         /* ordered: position of the next message if none was lost */
-    uint32_t unpublished;      /* ordered: messages since `cursor` was stored */
-    gmk_task_t held;           /* ordered: a message that gave way or waits for its retry */
-    bool holds;
-    /* Set by subscribe, constant while in use. */
+    _Atomic uint32_t running;   /* pins: messages of a shared cursor that have not ended, looks */
+    bool holds;                 /* `held` is in use; token holder only, as what follows */
+    uint64_t expected;          /* position of the next message if none was lost */
+    uint64_t fresh;             /* replay: positions below it were delivered before */
+    gmk_task_t held;            /* ordered: a message that gave way or waits for its retry */
+    /* Set by subscribe, constant while in use, but for `end`. */
+    alignas(GMK_FALSE_SHARING) _Atomic uint64_t end; /* position it ends at, or UINT64_MAX */
     gmk_handler_fn fn;
     gmk_handler_fn on_error;
-    void *user;                /* ctx->state of the handler */
+    void *user;                 /* ctx->state of the handler */
     uint64_t start;
     uint16_t module;
     uint16_t trace_name;
-    uint8_t options;
-    bool of_module;            /* the handler's state is its module's */
     uint16_t chan;
-    uint8_t index;             /* 0-based; tasks carry index + 1 */
+    uint8_t options;
+    uint8_t index;              /* 0-based; tasks carry index + 1 */
+    bool of_module;             /* the handler's state is its module's */
+    bool exclusive;             /* only the token holder moves the cursor */
 };
 
 struct channel {
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t tail; /* written by senders */
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t gate; /* cached minimum of the cursors */
+    _Atomic uint64_t urgent_end; /* positions below it may hold messages of priority 0 */
     _Atomic uint64_t refused;
-    /* Constant while open. */
-    alignas(GMK_FALSE_SHARING) union chan_cell *cells;
-    uint64_t slots;
-    uint64_t reserve;  /* of them for priority 0 */
-    uint32_t type;     /* 0: any (the system's channels) */
+    /* Deterministic mode: where the log ended when this tick began. */
+    _Atomic uint64_t tick;
+    _Atomic uint64_t tick_end;
+    /* Written when something changes, read by everyone. */
+    alignas(GMK_FALSE_SHARING) _Atomic uint64_t shape; /* 0: not open */
+    _Atomic uint32_t live;    /* bit per subscription slot in use; changes under the lock */
+    _Atomic uint32_t waiting; /* a sender waits for room (its ticket); who makes room clears it */
+    uint16_t id;              /* constant */
+    uint32_t opening;         /* how often this id was opened; under the lock */
+    /* Constant while open. For subscriptions, and for senders that have claimed. */
+    uint32_t type; /* 0: any (the system's channels) */
     uint32_t options;
-    uint16_t id;
-    _Atomic uint32_t live;      /* bit per subscription slot in use; changes under the lock */
-    _Atomic uint32_t open;      /* 1 while name and id are taken */
-    _Atomic uint32_t waiting;   /* senders that wait for room */
-    uint64_t delivered_before;  /* by subscriptions that ended; under the lock */
+    union chan_cell *cells;
+    uint64_t slots;
+    uint64_t base;             /* position of the first message since it was opened */
+    uint64_t delivered_before; /* by subscriptions that ended; under the lock */
     uint64_t dropped_before;
-    uint64_t base;              /* position of the first message since it was opened */
-    char name[GMK_NAME_MAX];
     _Atomic(struct chan_sub *) subs[GMK_SUBS_MAX]; /* where live has a bit */
+    char name[GMK_NAME_MAX];
+    char label[GMK_NAME_MAX]; /* the first name this id had: constant, so traces may keep it */
 };
+
+/* The shape word: [ opening : 32 | open : 1 | log2(slots) : 8 | options : 4 | type : 12 ]. */
+#define SHAPE_OPEN (UINT64_C(1) << 24)
+GMK_STATIC_ASSERT(GMK_TYPES_MAX <= 1u << 12, "a type fits its bits of the shape");
+
+static inline uint64_t shape_make(uint32_t opening, uint32_t type, uint32_t options,
+                                  uint32_t slots) {
+    return (uint64_t)opening << 32 | SHAPE_OPEN | (uint64_t)(unsigned)__builtin_ctz(slots) << 16 |
+           (uint64_t)options << 12 | type;
+}
+
+static inline uint32_t shape_type(uint64_t shape) {
+    return (uint32_t)shape & 0xfffu;
+}
+
+static inline uint32_t shape_options(uint64_t shape) {
+    return (uint32_t)shape >> 12 & 0xfu;
+}
+
+static inline uint64_t shape_slots(uint64_t shape) {
+    return UINT64_C(1) << (shape >> 16 & 0xffu);
+}
+
+/* Slots that a message may use: the top tenth is for priority 0. */
+static inline uint64_t shape_limit(uint64_t shape, bool urgent) {
+    uint64_t slots = shape_slots(shape);
+    return urgent ? slots : slots - (slots >= 10 ? slots / 10 : 1);
+}
 
 static inline uint64_t chan_pos(uint64_t tail) {
     return tail >> CHAN_POS_SHIFT;
@@ -128,15 +188,20 @@ static inline uint32_t chan_sub_count(uint64_t tail) {
     return (uint32_t)(tail & CHAN_SUBS_MASK);
 }
 
-static inline bool chan_is_exclusive(const struct channel *ch, const struct chan_sub *sub) {
-    return !(ch->options & GMK_CHAN_LOSSY) && !(sub->options & GMK_SUB_PARALLEL);
+/* 0 when the id is not an open channel's. */
+static inline uint64_t chan_shape(struct engine *eng, uint32_t id) {
+    /* Acquire pairs with chan_open(): an open channel is complete. [0] is never open. */
+    return atomic_load_explicit(&eng->channels[id < GMK_CHANNELS_MAX ? id : 0].shape,
+                                memory_order_acquire);
 }
 
 /* NULL when the id is not an open channel's. */
 static inline struct channel *chan_at(struct engine *eng, uint32_t id) {
-    struct channel *ch = &eng->channels[id < GMK_CHANNELS_MAX ? id : 0];
-    /* Acquire pairs with chan_open(): an open channel is complete. [0] is never open. */
-    return atomic_load_explicit(&ch->open, memory_order_acquire) ? ch : NULL;
+    return chan_shape(eng, id) != 0 ? &eng->channels[id] : NULL;
+}
+
+static inline bool chan_is_systems(const gmk_task_t *task) {
+    return task->channel == GMK_CHAN_SYS_DROPPED || task->channel == GMK_CHAN_SYS_ERROR;
 }
 
 static inline bool chan_is_parallel(const struct chan_sub *sub) {
@@ -150,6 +215,11 @@ static inline uint64_t chan_end(const struct channel *ch) {
 
 static inline bool chan_is_closed(const struct channel *ch) {
     return (atomic_load_explicit(&ch->tail, memory_order_acquire) & CHAN_CLOSED) != 0;
+}
+
+/* Was the subscription ended by gmk_chan_unsub()? */
+static inline bool sub_is_cut(const struct chan_sub *sub) {
+    return atomic_load_explicit(&sub->end, memory_order_acquire) != UINT64_MAX;
 }
 
 /* ---- Registry (chan.c); these take the channel lock -------------------------------- */
@@ -212,11 +282,23 @@ bool chan_read(const struct channel *ch, uint64_t at, gmk_task_t *out);
 void chan_target(struct engine *eng, const gmk_task_t *task, struct run_target *target);
 void chan_delivery_ended(struct agent *a, const gmk_task_t *task, bool completed);
 
-/* Takes the oldest message of a shared cursor (lossy, parallel); false when there is none. */
-bool sub_claim(struct channel *ch, struct chan_sub *sub, gmk_task_t *out);
+/* Takes the oldest message of a shared cursor (lossy, parallel); false when there is none.
+ * The caller keeps the subscription from ending: by a token or sub_pin(). */
+bool sub_claim(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_task_t *out);
+
+/* Keeps a subscription from ending; false: it is not the channel's any more. sub_unpin()
+ * lets go, and calls a token when its end waits for nothing else. */
+bool sub_pin(const struct channel *ch, struct chan_sub *sub);
+void sub_unpin(struct agent *a, struct chan_sub *sub);
+
+/* Room was made: senders that sleep look again. */
+void chan_made_room(struct agent *a, struct channel *ch);
 
 /* Gives an ordered subscription that was taken out of turn back to the run queues. */
 void sub_give_back(struct agent *a, struct chan_sub *sub);
+
+/* Has it handled everything it ever will? (But messages may still run elsewhere.) */
+bool sub_is_done(const struct channel *ch, const struct chan_sub *sub);
 
 /* Frees the slot of a subscription that has nothing left; false: it has. Ordered: only the
  * holder of the token. Takes the channel lock. */

@@ -4,68 +4,80 @@
 #include <string.h>
 
 #include "engine/enqueue.h"
+#include "engine/gather.h"
 #include "engine/group.h"
+#include "engine/lane.h"
 #include "engine/token.h"
 #include "engine/wake.h"
 
 /* ---- Tokens ---------------------------------------------------------------------------- */
 
+#define TOKEN_OF_TIMER 1u /* meta1: the only token that wakes SUB_WAITING */
+
 static gmk_task_t token_for(const struct chan_sub *sub, unsigned priority) {
     return token_make(TOKEN_SUBSCRIPTION, (uintptr_t)sub, sub->chan, priority);
 }
 
-/* A token that must find room: the subscription's first. */
+/* A token that was counted in the state already. */
 static void token_out(struct agent *a, struct chan_sub *sub, unsigned priority) {
     gmk_task_t token = token_for(sub, priority);
     int status = enqueue(a, &token, ENQUEUE_AGAIN);
-    K_ASSERT(status == GMK_OK, "there is room for one token per subscription");
+    K_ASSERT(status == GMK_OK, "there is room for the tokens of every subscription");
 }
 
-/* Parallel: one token more, up to the number of workers, so that messages need not wait
- * behind a long handler. */
-static void schedule_parallel(struct agent *a, struct chan_sub *sub, unsigned priority) {
-    uint32_t out = atomic_load_explicit(&sub->tokens, memory_order_relaxed);
-    do {
-        if (out >= a->eng->n_workers)
-            return;
-    } while (!atomic_compare_exchange_weak_explicit(&sub->tokens, &out, out + 1,
-                                                    memory_order_acq_rel, memory_order_relaxed));
-    if (out == 0) {
-        token_out(a, sub, priority);
-        return;
-    }
+/* The same for a parallel subscription's, which may have many: only its last one has a
+ * place reserved. */
+static void token_out_parallel(struct agent *a, struct chan_sub *sub, unsigned priority) {
     gmk_task_t token = token_for(sub, priority);
-    if (enqueue(a, &token, ENQUEUE_NEW) != GMK_OK)
-        atomic_fetch_sub_explicit(&sub->tokens, 1, memory_order_relaxed);
+    if (enqueue(a, &token, ENQUEUE_NEW) == GMK_OK)
+        return;
+    uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
+    while (SUB_TOKENS(state) > 1) /* bounded: others only take tokens away as well, or add few */
+        if (atomic_compare_exchange_weak_explicit(&sub->state, &state, state - SUB_TOKEN,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+            return;
+    token_out(a, sub, priority);
+}
+
+/* What a subscription in `state` becomes when a message of `priority` came. `state` itself:
+ * nothing to do. */
+static uint32_t scheduled(const struct engine *eng, uint32_t state, unsigned priority) {
+    bool urgent = priority == 0;
+    switch ((enum sub_kind)SUB_KIND(state)) {
+    case SUB_PARALLEL: /* one token more, so that messages need not wait behind a long handler */
+        return SUB_TOKENS(state) < eng->n_workers ? state + SUB_TOKEN : state;
+    case SUB_IDLE:
+        state += (uint32_t)SUB_QUEUED - SUB_IDLE;
+        return SUB_TOKENS(state) == 0 || (urgent && SUB_TOKENS(state) < SUB_TOKENS_MAX)
+                   ? (state | (urgent ? SUB_URGENT : 0)) + SUB_TOKEN
+                   : state;
+    case SUB_QUEUED: /* a more urgent token; the other will find nothing to do */
+        return urgent && !(state & SUB_URGENT) && SUB_TOKENS(state) < SUB_TOKENS_MAX
+                   ? (state | SUB_URGENT) + SUB_TOKEN
+                   : state;
+    case SUB_RUNNING:
+        return state + ((uint32_t)SUB_AGAIN - SUB_RUNNING);
+    default:
+        return state;
+    }
 }
 
 void sub_schedule(struct agent *a, struct chan_sub *sub, unsigned priority) {
     uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed); /* after C4 */
-    for (;;) {
-        uint32_t next;
-        if (SUB_STATE(state) == SUB_PARALLEL) {
-            schedule_parallel(a, sub, priority);
-            return;
-        }
-        if (state == SUB_IDLE)
-            next = SUB_QUEUED_AT(priority);
-        else if (state == SUB_RUNNING)
-            next = SUB_AGAIN;
-        else if (SUB_STATE(state) == SUB_QUEUED && priority == 0 && state != SUB_QUEUED_AT(0))
-            next = SUB_QUEUED_AT(0); /* a more urgent token; the other will find nothing to do */
-        else
+    uint32_t next;
+    do {
+        next = scheduled(a->eng, state, priority);
+        if (next == state)
             return;
         /* Release/acquire: the state hands the subscription from worker to worker. */
-        if (atomic_compare_exchange_weak_explicit(&sub->state, &state, next, memory_order_acq_rel,
-                                                  memory_order_relaxed))
-            break;
-    }
-    if (state == SUB_IDLE) {
+    } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (SUB_TOKENS(next) == SUB_TOKENS(state))
+        return;
+    if (SUB_KIND(next) == SUB_PARALLEL)
+        token_out_parallel(a, sub, priority);
+    else
         token_out(a, sub, priority);
-    } else if (state != SUB_RUNNING) {
-        gmk_task_t token = token_for(sub, 0);
-        (void)enqueue(a, &token, ENQUEUE_NEW); /* refused: the first token is still out */
-    }
 }
 
 /* ---- Reading the log --------------------------------------------------------------------- */
@@ -73,6 +85,15 @@ void sub_schedule(struct agent *a, struct chan_sub *sub, unsigned priority) {
 static bool is_published(const struct channel *ch, uint64_t at) {
     return atomic_load_explicit(&ch->cells[at & (ch->slots - 1)].half.turn,
                                 memory_order_acquire) == (uint32_t)(at + 1);
+}
+
+/* Deterministic mode: messages of this tick belong to the next one. */
+static bool is_of_next_tick(struct agent *a, const struct channel *ch, uint64_t at) {
+    return GMK_UNLIKELY(a->eng->cfg.deterministic) &&
+           atomic_load_explicit(&ch->tick, memory_order_relaxed) ==
+               atomic_load_explicit(&a->eng->lane->tick, memory_order_relaxed) &&
+           at >= atomic_load_explicit(&ch->tick_end, memory_order_relaxed) &&
+           !atomic_load_explicit(&a->eng->dropping, memory_order_relaxed);
 }
 
 bool chan_read(const struct channel *ch, uint64_t at, gmk_task_t *out) {
@@ -87,12 +108,13 @@ bool chan_read(const struct channel *ch, uint64_t at, gmk_task_t *out) {
     return true;
 }
 
-bool sub_claim(struct channel *ch, struct chan_sub *sub, gmk_task_t *out) {
-    /* First the count, then the claim: the subscription cannot end under us. */
+bool sub_claim(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_task_t *out) {
+    /* First the count, then the claim: until the message has ended, `running` says so. */
     atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
     uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
     for (;;) {
-        if (at >= atomic_load_explicit(&sub->end, memory_order_acquire) || !chan_read(ch, at, out))
+        if (at >= atomic_load_explicit(&sub->end, memory_order_acquire) ||
+            is_of_next_tick(a, ch, at) || !chan_read(ch, at, out))
             break;
         /* Copied first, claimed now: who wins had a copy that nobody could overwrite, since
          * the cell is free for writing only after this. Release: C1. */
@@ -102,44 +124,73 @@ bool sub_claim(struct channel *ch, struct chan_sub *sub, gmk_task_t *out) {
             return true;
         }
     }
-    atomic_fetch_sub_explicit(&sub->running, 1, memory_order_release);
+    sub_unpin(a, sub);
     return false;
 }
 
-/* Tells senders how far this subscription has read. */
-static void cursor_publish(struct agent *a, struct channel *ch, struct chan_sub *sub) {
-    if (sub->unpublished == 0)
+bool sub_pin(const struct channel *ch, struct chan_sub *sub) {
+    /* C6 pairs with sub_stop(): it sees the pin, or we see that it is ending. */
+    atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
+    uint32_t kind = SUB_KIND(atomic_load_explicit(&sub->state, memory_order_seq_cst));
+    if (kind != SUB_FREE && kind != SUB_ENDING && sub->chan == ch->id)
+        return true;
+    atomic_fetch_sub_explicit(&sub->running, 1, memory_order_seq_cst);
+    return false;
+}
+
+void sub_unpin(struct agent *a, struct chan_sub *sub) {
+    uint32_t last = SUB_END_WAITS | 1u;
+    /* seq_cst: C6; and release: what we did to the subscription. */
+    if (GMK_LIKELY(atomic_fetch_sub_explicit(&sub->running, 1, memory_order_seq_cst) != last))
         return;
-    sub->unpublished = 0;
-    atomic_store_explicit(&sub->cursor, sub->at, memory_order_seq_cst); /* C1 */
-    if (GMK_UNLIKELY(atomic_load_explicit(&ch->waiting, memory_order_seq_cst) != 0))
+    atomic_fetch_and_explicit(&sub->running, ~SUB_END_WAITS, memory_order_seq_cst);
+    sub_schedule(a, sub, GMK_PRIO_DEFAULT);
+}
+
+/* A cursor or an acknowledgement moved (a plain store before this). */
+void chan_made_room(struct agent *a, struct channel *ch) {
+    /* C5 pairs with has_room(). */
+    if (hal_barrier_is_asymmetric())
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        hal_fence();
+    if (GMK_LIKELY(atomic_load_explicit(&ch->waiting, memory_order_relaxed) == 0))
+        return;
+    if (atomic_exchange_explicit(&ch->waiting, 0, memory_order_seq_cst) != 0)
         wake_waiting(a->eng);
+}
+
+/* Replay: the log keeps its own reference, and what is delivered again is no task of the
+ * group any more that it belonged to the first time. */
+static void replay_taken(struct agent *a, struct chan_sub *sub, gmk_task_t *task) {
+    if (task->payload != NULL && block_owns(&a->eng->arena.blocks, task->payload))
+        (void)block_retain(&a->eng->arena.blocks, task->payload, 1);
+    if (task->seq <= sub->fresh)
+        task->group = 0;
+    else
+        sub->fresh = task->seq;
 }
 
 /* The next message of an ordered subscription, and how many were lost before it. */
 static bool take_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub,
                          gmk_task_t *out, uint64_t *lost) {
-    if (chan_is_exclusive(ch, sub)) {
-        if (sub->at >= atomic_load_explicit(&sub->end, memory_order_acquire) ||
-            !chan_read(ch, sub->at, out))
+    *lost = 0;
+    if (GMK_LIKELY(sub->exclusive)) {
+        uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
+        if (at >= atomic_load_explicit(&sub->end, memory_order_acquire) ||
+            is_of_next_tick(a, ch, at) || !chan_read(ch, at, out))
             return false;
-        sub->at++;
         out->sub = (uint8_t)(sub->index + 1);
-        *lost = 0;
-        if (++sub->unpublished >= CHAN_PUBLISH || sub->unpublished * 4 > ch->slots)
-            cursor_publish(a, ch, sub);
+        if (GMK_UNLIKELY(ch->options & GMK_CHAN_REPLAY))
+            replay_taken(a, sub, out); /* before the store: an acknowledgement may follow it */
+        atomic_store_explicit(&sub->cursor, at + 1, memory_order_release); /* C1 */
     } else {
-        if (!sub_claim(ch, sub, out))
+        if (!sub_claim(a, ch, sub, out))
             return false;
         *lost = out->seq - 1 - sub->expected;
         sub->expected = out->seq;
     }
-    if (GMK_UNLIKELY(ch->options & GMK_CHAN_REPLAY)) {
-        /* Release pairs with chan_ack(). The log keeps its own reference. */
-        atomic_store_explicit(&sub->delivered_to, sub->at, memory_order_release);
-        if (out->payload != NULL && block_owns(&a->eng->arena.blocks, out->payload))
-            (void)block_retain(&a->eng->arena.blocks, out->payload, 1);
-    }
+    chan_made_room(a, ch);
     return true;
 }
 
@@ -155,14 +206,13 @@ void chan_target(struct engine *eng, const gmk_task_t *task, struct run_target *
 void chan_delivery_ended(struct agent *a, const gmk_task_t *task, bool completed) {
     struct channel *ch = &a->eng->channels[task->channel];
     struct chan_sub *sub = atomic_load_explicit(&ch->subs[task->sub - 1], memory_order_acquire);
-    atomic_fetch_add_explicit(completed ? &sub->delivered : &sub->dropped, 1,
-                              memory_order_relaxed);
-    if (chan_is_exclusive(ch, sub))
+    _Atomic uint64_t *counter = completed ? &sub->delivered : &sub->dropped;
+    if (GMK_LIKELY(sub->exclusive)) {
+        count_add(counter, 1); /* only the token's holder gets here */
         return;
-    /* Release pairs with the acquire in sub_end_if_done(). */
-    if (atomic_fetch_sub_explicit(&sub->running, 1, memory_order_acq_rel) == 1 &&
-        chan_is_parallel(sub))
-        (void)sub_end_if_done(a, ch, sub);
+    }
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    sub_unpin(a, sub);
 }
 
 bool chan_on_error(struct agent *a, gmk_task_t *task) {
@@ -195,10 +245,10 @@ static enum delivery deliver(struct agent *a, struct chan_sub *sub, gmk_task_t *
     chan_target(eng, task, &target);
     group_turn_to(a, task->group);
     enum gmk_drop_reason reason = run_obstacle(a, task);
-    if (atomic_load_explicit(&sub->end, memory_order_acquire) != UINT64_MAX)
+    if (sub_is_cut(sub))
         reason = GMK_DROP_CLOSED;
-    else if (atomic_load_explicit(&type->poisoned, memory_order_relaxed))
-        reason = GMK_DROP_POISONED;
+    else if (atomic_load_explicit(&type->poisoned, memory_order_relaxed) && !chan_is_systems(task))
+        reason = GMK_DROP_POISONED; /* but its letters arrive */
     if (GMK_UNLIKELY(reason != GMK_DROP_NONE)) {
         task_dropped(a, task, reason);
         return DELIVERED;
@@ -227,62 +277,110 @@ static enum delivery deliver(struct agent *a, struct chan_sub *sub, gmk_task_t *
 
 /* ---- An ordered subscription's turn ------------------------------------------------------------ */
 
-static bool sub_is_done(const struct channel *ch, const struct chan_sub *sub) {
-    uint64_t at = chan_is_exclusive(ch, sub)
-                      ? sub->at
-                      : atomic_load_explicit(&sub->cursor, memory_order_acquire);
-    return !sub->holds && (at >= atomic_load_explicit(&sub->end, memory_order_acquire) ||
-                           (chan_is_closed(ch) && at == chan_end(ch)));
+bool sub_is_done(const struct channel *ch, const struct chan_sub *sub) {
+    uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
+    if (at >= atomic_load_explicit(&sub->end, memory_order_acquire))
+        return true;
+    /* Closed: everything is delivered, and what may be replayed is acknowledged. */
+    return chan_is_closed(ch) && at == chan_end(ch) &&
+           (!(ch->options & GMK_CHAN_REPLAY) ||
+            atomic_load_explicit(&sub->acked, memory_order_acquire) == at);
 }
 
-static bool has_next(struct channel *ch, struct chan_sub *sub) {
-    uint64_t at = chan_is_exclusive(ch, sub)
-                      ? sub->at
-                      : atomic_load_explicit(&sub->cursor, memory_order_acquire);
-    return sub->holds || sub_is_done(ch, sub) ||
-           (at < atomic_load_explicit(&sub->end, memory_order_acquire) && is_published(ch, at));
+static bool has_next(const struct channel *ch, const struct chan_sub *sub) {
+    uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
+    return at < atomic_load_explicit(&sub->end, memory_order_acquire) && is_published(ch, at);
 }
 
-/* Nothing to read: give the token up. True: something came meanwhile, go on. */
-static bool sub_idle(struct agent *a, struct channel *ch, struct chan_sub *sub) {
-    cursor_publish(a, ch, sub);
-    for (uint32_t i = 0; i < CHAN_LINGER; i++) { /* a busy sender is about to write the next */
+/* A busy sender is about to write the next message: looks at the log for a while, unless
+ * there is other work. */
+static bool linger(struct agent *a, const struct channel *ch, const struct chan_sub *sub) {
+    if (a->depth != 0 || a->eng->cfg.deterministic || gather_visible(a))
+        return false;
+    for (uint32_t i = 0; i < CHAN_LINGER; i++) {
         if (has_next(ch, sub))
             return true;
         hal_relax();
     }
-    uint32_t state = SUB_RUNNING;
-    if (!atomic_compare_exchange_strong_explicit(&sub->state, &state, SUB_IDLE,
-                                                 memory_order_acq_rel, memory_order_acquire)) {
-        /* SUB_AGAIN: a sender called. From here on we answer to the next call. */
-        atomic_store_explicit(&sub->state, SUB_RUNNING, memory_order_release);
-        hal_fence(); /* C4: the state, then the turn */
-        return true;
+    return false;
+}
+
+/* Changes the kind while others may change the tokens. */
+static void sub_become(struct chan_sub *sub, enum sub_kind kind, uint32_t more_tokens) {
+    uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
+    uint32_t next;
+    do {
+        next = (state & ~(SUB_TOKEN - 1)) + more_tokens * SUB_TOKEN + (uint32_t)kind;
+        /* Release: what we wrote into the subscription, for the next holder. */
+    } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+}
+
+/* Gives the token up. False: somebody called meanwhile, and it is answered by looking again. */
+static bool let_go(struct chan_sub *sub) {
+    uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
+    uint32_t kind;
+    do {
+        kind = SUB_KIND(state) == SUB_AGAIN ? SUB_RUNNING : SUB_IDLE;
+    } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state,
+                                                    (state & ~(SUB_TOKEN - 1)) + kind,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    hal_fence(); /* C4 pairs with announce() and chan_nudge(): the state, then what they wrote */
+    return kind == SUB_IDLE;
+}
+
+/* Nothing to read: the subscription goes idle. True: something came meanwhile, go on. */
+static bool sub_idle(struct agent *a, struct channel *ch, struct chan_sub *sub) {
+    /* Another worker may take the token as soon as it is free; without the pin it might end
+     * the subscription, and the channel, under our last look. */
+    atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
+    bool go_on = !let_go(sub);
+    if (!go_on && has_next(ch, sub)) {
+        uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
+        while (!go_on && SUB_KIND(state) == SUB_IDLE)
+            go_on = atomic_compare_exchange_weak_explicit(
+                &sub->state, &state, state + ((uint32_t)SUB_RUNNING - SUB_IDLE),
+                memory_order_acq_rel, memory_order_relaxed);
     }
-    hal_fence(); /* C4 pairs with announce(): the state, then the turn */
-    /* Another worker may hold the token by now: look only at what senders write. */
-    uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
-    bool more = is_published(ch, at) || chan_is_closed(ch) ||
-                atomic_load_explicit(&sub->end, memory_order_acquire) != UINT64_MAX;
-    state = SUB_IDLE;
-    return more && atomic_compare_exchange_strong_explicit(&sub->state, &state, SUB_RUNNING,
-                                                           memory_order_acq_rel,
-                                                           memory_order_relaxed);
+    sub_unpin(a, sub);
+    return go_on;
+}
+
+/* How urgent is what comes next? `priority` is the token's that brought us here. */
+static unsigned next_priority(const struct channel *ch, const struct chan_sub *sub,
+                              unsigned priority) {
+    uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
+    if (at < atomic_load_explicit(&ch->urgent_end, memory_order_relaxed))
+        return 0;
+    return priority != 0 ? priority : GMK_PRIO_DEFAULT;
 }
 
 /* Somebody more urgent waits for this worker. */
 static bool must_give_way(struct agent *a, unsigned priority) {
-    return priority != 0 &&
-           GMK_UNLIKELY(atomic_load_explicit(&a->eng->special, memory_order_relaxed) != 0) &&
-           !ring_empty_mpmc(a->eng->ready[0]);
+    return GMK_UNLIKELY(atomic_load_explicit(&a->eng->special, memory_order_relaxed) != 0) &&
+           priority != 0 && !ring_empty_mpmc(a->eng->ready[0]);
 }
 
-/* Lets others run: the token goes to the end of the queue. */
+/* A batch is over: does anybody else want this worker? */
+static bool is_wanted(struct agent *a) {
+    return a->depth != 0 || a->eng->cfg.deterministic || gather_visible(a);
+}
+
+/* Lets others run: a token goes to the end of the queue. */
 static void sub_requeue(struct agent *a, struct channel *ch, struct chan_sub *sub,
                         unsigned priority) {
-    cursor_publish(a, ch, sub);
-    atomic_store_explicit(&sub->state, SUB_QUEUED_AT(priority), memory_order_release);
-    token_out(a, sub, priority);
+    priority = next_priority(ch, sub, priority);
+    uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
+    uint32_t next;
+    bool push;
+    do {
+        push = SUB_TOKENS(state) == 0 || (priority == 0 && SUB_TOKENS(state) < SUB_TOKENS_MAX);
+        next = (state & ~(SUB_TOKEN - 1)) + (push ? SUB_TOKEN : 0) + SUB_QUEUED +
+               (push && priority == 0 ? SUB_URGENT : 0);
+    } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (push)
+        token_out(a, sub, priority);
 }
 
 void sub_give_back(struct agent *a, struct chan_sub *sub) {
@@ -290,16 +388,28 @@ void sub_give_back(struct agent *a, struct chan_sub *sub) {
 }
 
 /* The held message waits for its time, and everything behind it. */
-static void sub_wait_for(struct agent *a, struct channel *ch, struct chan_sub *sub,
-                         unsigned priority, uint64_t due) {
+static void sub_wait_for(struct agent *a, struct chan_sub *sub, unsigned priority, uint64_t due) {
     gmk_task_t token = token_for(sub, priority);
-    token.meta1 = 1; /* the only token that wakes SUB_WAITING */
-    cursor_publish(a, ch, sub);
-    atomic_store_explicit(&sub->state, SUB_WAITING, memory_order_release);
+    token.meta1 = TOKEN_OF_TIMER;
+    sub_become(sub, SUB_WAITING, 1);
     if (timer_push(a, &token, due))
         return;
-    atomic_store_explicit(&sub->state, SUB_QUEUED_AT(priority), memory_order_release);
-    token_out(a, sub, priority); /* a full timed queue costs the delay, not the message */
+    /* A full timed queue costs the delay, not the message. */
+    int status = enqueue(a, &token, ENQUEUE_AGAIN);
+    K_ASSERT(status == GMK_OK, "there is room for the tokens of every subscription");
+}
+
+/* Nothing to take. True: go on. */
+static bool ran_dry(struct agent *a, struct channel *ch, struct chan_sub *sub, uint32_t batch,
+                    unsigned priority) {
+    if (sub_is_done(ch, sub) && sub_end_if_done(a, ch, sub))
+        return false;
+    uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
+    if (is_of_next_tick(a, ch, at) && is_published(ch, at)) {
+        sub_requeue(a, ch, sub, priority);
+        return false;
+    }
+    return (batch >= 2 && linger(a, ch, sub)) || sub_idle(a, ch, sub);
 }
 
 static void run_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub,
@@ -308,21 +418,17 @@ static void run_ordered(struct agent *a, struct channel *ch, struct chan_sub *su
     uint64_t lost, due;
 
     for (uint32_t batch = 0;; batch++) {
-        if (batch >= CHAN_BATCH || (batch != 0 && must_give_way(a, priority))) {
+        if (GMK_UNLIKELY(batch % CHAN_BATCH == CHAN_BATCH - 1 && is_wanted(a)) ||
+            (batch != 0 && must_give_way(a, next_priority(ch, sub, priority)))) {
             sub_requeue(a, ch, sub, priority);
             return;
         }
-        lost = 0;
         if (sub->holds) {
             sub->holds = false;
             task = sub->held;
+            lost = 0;
         } else if (!take_ordered(a, ch, sub, &task, &lost)) {
-            if (sub_is_done(ch, sub)) {
-                cursor_publish(a, ch, sub);
-                if (sub_end_if_done(a, ch, sub))
-                    return;
-            }
-            if (!sub_idle(a, ch, sub))
+            if (!ran_dry(a, ch, sub, batch, priority))
                 return;
             continue;
         }
@@ -330,63 +436,76 @@ static void run_ordered(struct agent *a, struct channel *ch, struct chan_sub *su
         if (end == HELD_NOW)
             sub_requeue(a, ch, sub, priority);
         else if (end == HELD_TIMED)
-            sub_wait_for(a, ch, sub, priority, due);
+            sub_wait_for(a, sub, priority, due);
         if (end != DELIVERED)
             return;
     }
 }
 
+/* A token came to an ordered subscription. True: it is the caller's now. */
+static bool take_token(struct chan_sub *sub, bool of_timer) {
+    uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
+    uint32_t kind, next;
+    bool mine;
+    do {
+        kind = SUB_KIND(state);
+        mine = kind == SUB_QUEUED || kind == SUB_IDLE || (kind == SUB_WAITING && of_timer);
+        /* One that comes too late, after a more urgent one, is only counted; but the holder
+         * looks again, since the subscription may have waited for it to end. */
+        if (mine || kind == SUB_RUNNING)
+            kind = mine ? SUB_RUNNING : SUB_AGAIN;
+        next = ((state - SUB_TOKEN) & ~(SUB_TOKEN - 1)) + kind +
+               (kind == SUB_QUEUED ? state & SUB_URGENT : 0);
+        /* Acquire: what the last holder wrote into the subscription. */
+    } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    return mine;
+}
+
 /* ---- A parallel subscription's turn --------------------------------------------------------------- */
+
+/* The token found nothing and ends. */
+static void retire_token(struct agent *a, struct channel *ch, struct chan_sub *sub,
+                         unsigned priority) {
+    /* The pin as in sub_idle(). */
+    atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
+    uint32_t before = atomic_fetch_sub_explicit(&sub->state, SUB_TOKEN, memory_order_seq_cst);
+    hal_fence(); /* C4: the count, then the turn */
+    bool more = has_next(ch, sub);
+    bool done = SUB_TOKENS(before) == 1 && sub_is_done(ch, sub);
+    sub_unpin(a, sub);
+    if (more)
+        sub_schedule(a, sub, priority);
+    else if (done)
+        (void)sub_end_if_done(a, ch, sub);
+}
 
 static void run_parallel(struct agent *a, struct channel *ch, struct chan_sub *sub,
                          unsigned priority) {
     gmk_task_t task;
-    for (uint32_t batch = 0; batch < CHAN_BATCH && !must_give_way(a, priority); batch++) {
-        if (!sub_claim(ch, sub, &task)) {
-            /* Acquire/release and C4: the count, then the turn; see sub_schedule(). */
-            atomic_fetch_sub_explicit(&sub->tokens, 1, memory_order_seq_cst);
-            hal_fence();
+    for (uint32_t batch = 0; batch < CHAN_BATCH; batch++) {
+        if (batch != 0 && must_give_way(a, next_priority(ch, sub, priority)))
+            break;
+        if (!sub_claim(a, ch, sub, &task)) {
             uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
-            if (at < atomic_load_explicit(&sub->end, memory_order_acquire) && is_published(ch, at))
-                schedule_parallel(a, sub, priority);
-            else
-                (void)sub_end_if_done(a, ch, sub);
+            if (is_of_next_tick(a, ch, at) && is_published(ch, at))
+                break;
+            retire_token(a, ch, sub, priority);
             return;
         }
-        if (GMK_UNLIKELY(atomic_load_explicit(&ch->waiting, memory_order_seq_cst) != 0))
-            wake_waiting(a->eng);
-        if (atomic_load_explicit(&sub->end, memory_order_acquire) != UINT64_MAX)
+        chan_made_room(a, ch);
+        if (sub_is_cut(sub))
             task_dropped(a, &task, GMK_DROP_CLOSED);
         else
             run_task(a, &task);
     }
-    gmk_task_t token = token_for(sub, priority);
-    if (enqueue(a, &token, ENQUEUE_NEW) == GMK_OK)
-        return;
-    uint32_t out = atomic_load_explicit(&sub->tokens, memory_order_relaxed);
-    while (out > 1) { /* at most n_workers steps: others leave as well */
-        if (atomic_compare_exchange_weak_explicit(&sub->tokens, &out, out - 1,
-                                                  memory_order_acq_rel, memory_order_relaxed))
-            return;
-    }
-    token_out(a, sub, priority);
+    token_out_parallel(a, sub, next_priority(ch, sub, priority));
 }
 
 void sub_run(struct agent *a, struct chan_sub *sub, const gmk_task_t *token) {
-    struct channel *ch = &a->eng->channels[sub->chan];
-    unsigned priority = gmk_task_priority(token);
-    uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
-
-    if (SUB_STATE(state) == SUB_PARALLEL) {
-        run_parallel(a, ch, sub, priority);
-        return;
-    }
-    do {
-        bool mine = SUB_STATE(state) == SUB_QUEUED || (state == SUB_WAITING && token->meta1 == 1);
-        if (!mine)
-            return; /* a more urgent token was faster */
-        /* Acquire: what the last holder wrote into the subscription. */
-    } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state, SUB_RUNNING,
-                                                    memory_order_acq_rel, memory_order_relaxed));
-    run_ordered(a, ch, sub, priority);
+    struct channel *ch = &a->eng->channels[sub->chan]; /* a token out: it cannot end */
+    if (chan_is_parallel(sub))
+        run_parallel(a, ch, sub, gmk_task_priority(token));
+    else if (take_token(sub, token->meta1 == TOKEN_OF_TIMER))
+        run_ordered(a, ch, sub, gmk_task_priority(token));
 }

@@ -4,16 +4,18 @@
 #include <string.h>
 
 #include "engine/group.h"
+#include "engine/lane.h"
 #include "engine/tenant.h"
 #include "engine/wake.h"
 
 /* Position below which every cell may be written again. */
-static uint64_t gate_compute(struct channel *ch, uint64_t end) {
+static uint64_t gate_compute(struct channel *ch, uint64_t shape, uint64_t end) {
     uint64_t least = end;
     CHAN_EACH_SUB(ch, sub) {
         /* C1 pairs with the cursor stores in chan_run.c: the cell has been read. */
-        uint64_t at = atomic_load_explicit(
-            ch->options & GMK_CHAN_REPLAY ? &sub->acked : &sub->cursor, memory_order_acquire);
+        uint64_t at = atomic_load_explicit(shape_options(shape) & GMK_CHAN_REPLAY ? &sub->acked
+                                                                                  : &sub->cursor,
+                                           memory_order_acquire);
         least = at < least ? at : least;
     }
     /* Release, and acquire where it is loaded, hand C1 on to other senders. An older and
@@ -23,62 +25,91 @@ static uint64_t gate_compute(struct channel *ch, uint64_t end) {
 }
 
 /* Room for a message at the end `end`, in cells; computes the gate only when it must. */
-static uint64_t room(struct channel *ch, uint64_t end, bool urgent) {
-    uint64_t limit = ch->slots - (urgent ? 0 : ch->reserve);
+static uint64_t room(struct channel *ch, uint64_t shape, uint64_t end, bool urgent) {
+    uint64_t limit = shape_limit(shape, urgent);
     uint64_t gate = atomic_load_explicit(&ch->gate, memory_order_acquire);
     if (end - gate >= limit)
-        gate = gate_compute(ch, end);
+        gate = gate_compute(ch, shape, end);
     return end - gate < limit ? limit - (end - gate) : 0;
 }
 
 /* Lossy and full: the oldest message of every subscription that is in the way becomes a
- * dead letter. False: nothing could be taken (a sender is in the middle of writing it). */
-static bool evict(struct agent *a, struct channel *ch, uint64_t end, bool urgent) {
-    uint64_t limit = ch->slots - (urgent ? 0 : ch->reserve);
-    bool any = false;
+ * dead letter. */
+static void evict(struct agent *a, struct channel *ch, uint64_t end, uint64_t limit) {
     CHAN_EACH_SUB(ch, sub) {
         gmk_task_t task;
-        if (end - atomic_load_explicit(&sub->cursor, memory_order_acquire) < limit)
+        if (end - atomic_load_explicit(&sub->cursor, memory_order_acquire) < limit ||
+            !sub_pin(ch, sub))
             continue;
-        if (!sub_claim(ch, sub, &task))
-            continue;
-        any = true;
-        task_dropped(a, &task, GMK_DROP_FULL);
+        /* Again, now that it cannot be another's: a later subscription starts at the end. */
+        if (end - atomic_load_explicit(&sub->cursor, memory_order_acquire) >= limit &&
+            sub_claim(a, ch, sub, &task))
+            task_dropped(a, &task, GMK_DROP_FULL);
+        sub_unpin(a, sub);
     }
-    return any;
+}
+
+/* No room at `end`. True: look again, something changed or is about to. */
+static bool make_room(struct agent *a, struct channel *ch, uint64_t shape, uint64_t end,
+                      bool urgent, uint32_t *tries) {
+    if (!(shape_options(shape) & GMK_CHAN_LOSSY) || ++*tries > CHAN_EVICT_TRIES)
+        return false;
+    if (*tries > 1)
+        hal_relax(); /* the oldest message is being written, or somebody took it */
+    evict(a, ch, end, shape_limit(shape, urgent));
+    return true;
 }
 
 /* Claims up to `want` positions from *pos on for *subs subscriptions. Returns how many, or
  * why none. */
-static int64_t claim(struct agent *a, struct channel *ch, uint32_t want, bool urgent,
-                     uint64_t *pos, uint32_t *subs) {
+static int64_t claim(struct agent *a, struct channel *ch, uint64_t shape, uint32_t want,
+                     bool urgent, uint64_t *pos, uint32_t *subs) {
+    uint32_t tries = 0;
     uint64_t tail = atomic_load_explicit(&ch->tail, memory_order_acquire);
     for (;;) {
         uint64_t end = chan_pos(tail);
+        /* Is it still the channel we looked at? If it changes from here on, so does the tail. */
+        if (GMK_UNLIKELY(atomic_load_explicit(&ch->shape, memory_order_relaxed) != shape))
+            return GMK_ENOENT;
         if (GMK_UNLIKELY(tail & CHAN_CLOSED))
             return GMK_ECLOSED;
         *subs = chan_sub_count(tail);
         if (GMK_UNLIKELY(*subs == 0))
-            return ch->options & GMK_CHAN_LOSSY ? 0 : GMK_EAGAIN;
-        uint64_t cells = room(ch, end, urgent);
-        uint64_t now = atomic_load_explicit(&ch->tail, memory_order_acquire);
-        if (GMK_UNLIKELY(now != tail)) {
-            tail = now;
-            continue;
-        }
+            return shape_options(shape) & GMK_CHAN_LOSSY ? 0 : GMK_EAGAIN;
+        uint64_t cells = room(ch, shape, end, urgent);
         if (GMK_UNLIKELY(cells == 0)) {
-            if (!(ch->options & GMK_CHAN_LOSSY) || !evict(a, ch, end, urgent))
+            uint64_t now = atomic_load_explicit(&ch->tail, memory_order_acquire);
+            if (now == tail && !make_room(a, ch, shape, end, urgent, &tries))
                 return GMK_EAGAIN;
+            tail = atomic_load_explicit(&ch->tail, memory_order_acquire);
             continue;
         }
         uint32_t count = cells < want ? (uint32_t)cells : want;
-        /* Release/acquire: the payload references counted for `subs` follow this claim. */
+        /* Acquire: the subscriptions we count. Release: hands on what we acquired. */
         if (atomic_compare_exchange_weak_explicit(&ch->tail, &tail,
                                                   tail + ((uint64_t)count << CHAN_POS_SHIFT),
                                                   memory_order_acq_rel, memory_order_acquire)) {
             *pos = end;
             return count;
         }
+    }
+}
+
+/* What follows a claim before the messages show. */
+static void claimed(struct agent *a, struct channel *ch, uint64_t pos, uint64_t count,
+                    bool urgent) {
+    if (GMK_UNLIKELY(urgent)) {
+        uint64_t known = atomic_load_explicit(&ch->urgent_end, memory_order_relaxed);
+        /* Relaxed: a hint how urgent the token is. */
+        while (known < pos + count &&
+               !atomic_compare_exchange_weak_explicit(&ch->urgent_end, &known, pos + count,
+                                                      memory_order_relaxed, memory_order_relaxed))
+            continue;
+    }
+    if (GMK_UNLIKELY(a->eng->cfg.deterministic)) {
+        uint64_t tick = atomic_load_explicit(&a->eng->lane->tick, memory_order_relaxed);
+        if (atomic_exchange_explicit(&ch->tick, tick, memory_order_relaxed) != tick)
+            atomic_store_explicit(&ch->tick_end, pos, memory_order_relaxed);
     }
 }
 
@@ -110,18 +141,18 @@ static void account(struct agent *a, const gmk_task_t *task, uint32_t subs) {
 }
 
 /* May this task travel on this channel? */
-static int check(struct agent *a, const struct channel *ch, const gmk_task_t *task) {
-    if (ch->type != 0 && task->type != ch->type)
+static int check(struct agent *a, uint64_t shape, const gmk_task_t *task) {
+    if (shape_type(shape) != task->type &&
+        (shape_type(shape) != 0 || engine_type_index(a->eng, task->type) == 0))
         return GMK_ETYPE;
-    if (task->flags & ~GMK_TASK_USER_FLAGS)
+    if ((task->flags & ~GMK_TASK_USER_FLAGS) != 0 ||
+        (task->flags & GMK_TASK_PRIO_MASK) > GMK_PRIORITIES)
         return GMK_EINVAL;
     if (task->tenant >= a->eng->cfg.n_tenants)
         return GMK_ETENANT;
     if (task->group != 0 && group_find(a->eng, task->group) == NULL)
         return GMK_EINVAL;
-    if (task->len != 0 && task->payload == NULL)
-        return GMK_EINVAL;
-    return ch->type == 0 && task->type == 0 ? GMK_ETYPE : GMK_OK;
+    return task->len != 0 && task->payload == NULL ? GMK_EINVAL : GMK_OK;
 }
 
 /* The runtime's own fields, as they travel. */
@@ -137,34 +168,34 @@ static gmk_task_t message(const struct channel *ch, const gmk_task_t *task, uint
 }
 
 static void announce(struct agent *a, struct channel *ch, unsigned priority) {
-    hal_fence(); /* C4 pairs with the fence in sub_idle(): the turns, then the states */
+    hal_fence(); /* C4 pairs with the fences in chan_run.c: the turns, then the states */
     CHAN_EACH_SUB(ch, sub) {
         sub_schedule(a, sub, priority);
     }
 }
 
 /* Lossy, and nobody listens. */
-static int drop_unheard(struct agent *a, struct channel *ch, const gmk_task_t *task) {
+static void drop_unheard(struct agent *a, struct channel *ch, const gmk_task_t *task) {
     gmk_task_t copy = message(ch, task, 0);
     copy.seq = 0;
     account(a, &copy, 1);
     task_dropped(a, &copy, GMK_DROP_CLOSED);
-    return GMK_OK;
 }
 
 /* Sends a run of checked messages of one urgency. How many were taken, or why none. */
-static int64_t send_run(struct agent *a, struct channel *ch, const gmk_task_t *tasks,
-                        uint32_t count, bool stamp) {
+static int64_t send_run(struct agent *a, struct channel *ch, uint64_t shape,
+                        const gmk_task_t *tasks, uint32_t count, bool stamp) {
     bool urgent = gmk_task_priority(tasks) == 0;
     uint64_t pos = 0;
     uint32_t subs = 0;
-    int64_t got = claim(a, ch, count, urgent, &pos, &subs);
+    int64_t got = claim(a, ch, shape, count, urgent, &pos, &subs);
     if (got < 0)
         return got;
     if (got == 0) {
-        (void)drop_unheard(a, ch, tasks);
+        drop_unheard(a, ch, tasks);
         return 1;
     }
+    claimed(a, ch, pos, (uint64_t)got, urgent);
     for (int64_t i = 0; i < got; i++) {
         gmk_task_t copy = message(ch, &tasks[i], pos + (uint64_t)i);
         if (stamp)
@@ -178,13 +209,13 @@ static int64_t send_run(struct agent *a, struct channel *ch, const gmk_task_t *t
 }
 
 /* Messages from the first on that can share one claim: checked, admitted, same urgency. */
-static uint32_t admit_run(struct agent *a, const struct channel *ch, const gmk_task_t *tasks,
+static uint32_t admit_run(struct agent *a, uint64_t shape, const gmk_task_t *tasks,
                           uint32_t count, int *why) {
     uint32_t run = 0;
     *why = GMK_OK;
     while (run < count &&
            (gmk_task_priority(&tasks[run]) == 0) == (gmk_task_priority(tasks) == 0)) {
-        *why = check(a, ch, &tasks[run]);
+        *why = check(a, shape, &tasks[run]);
         if (*why == GMK_OK && !tenant_enter(a->eng, tasks[run].tenant))
             *why = GMK_ELIMIT;
         if (*why != GMK_OK)
@@ -194,39 +225,45 @@ static uint32_t admit_run(struct agent *a, const struct channel *ch, const gmk_t
     return run;
 }
 
+static void refused(struct agent *a, struct channel *ch, int why) {
+    agent_sched(a, SCHED_REFUSED, 1);
+    if (why == GMK_EAGAIN) {
+        atomic_fetch_add_explicit(&ch->refused, 1, memory_order_relaxed);
+        trace_event(&a->trace, TRACE_FULL, ch->id);
+    }
+}
+
 int chan_emit_n(struct agent *a, uint32_t id, const gmk_task_t *tasks, uint32_t count) {
-    struct channel *ch = chan_at(a->eng, id);
+    uint64_t shape = chan_shape(a->eng, id);
+    struct channel *ch = &a->eng->channels[shape != 0 ? id : 0];
     uint32_t taken = 0;
-    int why = ch == NULL ? GMK_ENOENT : GMK_OK;
+    int why = shape == 0 ? GMK_ENOENT : GMK_OK;
 
     while (why == GMK_OK && taken < count) {
-        uint32_t run = admit_run(a, ch, tasks + taken, count - taken, &why);
+        uint32_t run = admit_run(a, shape, tasks + taken, count - taken, &why);
         if (run == 0)
             break;
-        int64_t got = send_run(a, ch, tasks + taken, run, true);
+        int64_t got = send_run(a, ch, shape, tasks + taken, run, true);
         for (uint32_t i = got > 0 ? (uint32_t)got : 0; i < run; i++)
             tenant_leave(a->eng, tasks[taken + i].tenant);
-        if (got < 0) {
+        if (got > 0)
+            taken += (uint32_t)got;
+        else
             why = (int)got;
-            if (why == GMK_EAGAIN) {
-                atomic_fetch_add_explicit(&ch->refused, 1, memory_order_relaxed);
-                trace_event(&a->trace, TRACE_FULL, id);
-            }
-            break;
-        }
-        taken += (uint32_t)got;
     }
     if (taken == 0 && why != GMK_OK)
-        agent_sched(a, SCHED_REFUSED, 1);
+        refused(a, ch, why);
     return taken != 0 || count == 0 ? (int)taken : why;
 }
 
 int chan_send_letter(struct agent *a, uint32_t id, const gmk_task_t *task) {
-    struct channel *ch = chan_at(a->eng, id);
-    if (ch == NULL || chan_sub_count(atomic_load_explicit(&ch->tail, memory_order_relaxed)) == 0)
+    uint64_t shape = chan_shape(a->eng, id);
+    struct channel *ch = &a->eng->channels[shape != 0 ? id : 0];
+    if (shape == 0 ||
+        chan_sub_count(atomic_load_explicit(&ch->tail, memory_order_relaxed)) == 0)
         return GMK_EAGAIN;
     tenant_join(a->eng, task->tenant); /* what was inside stays inside, whatever the limit */
-    int64_t got = send_run(a, ch, task, 1, false);
+    int64_t got = send_run(a, ch, shape, task, 1, false);
     if (got < 0)
         tenant_leave(a->eng, task->tenant);
     return got < 0 ? (int)got : GMK_OK;
@@ -236,34 +273,68 @@ int chan_send_letter(struct agent *a, uint32_t id, const gmk_task_t *task) {
 
 struct room_wait {
     struct channel *ch;
+    uint64_t shape;
+    uint32_t ticket; /* the waiting agent's, even */
     bool urgent;
 };
 
+/* Would a send be answered with anything but EAGAIN? */
+static bool can_send(const struct room_wait *w) {
+    uint64_t tail = atomic_load_explicit(&w->ch->tail, memory_order_acquire);
+    if ((tail & CHAN_CLOSED) ||
+        atomic_load_explicit(&w->ch->shape, memory_order_relaxed) != w->shape)
+        return true;
+    return chan_sub_count(tail) != 0 &&
+           (shape_options(w->shape) & GMK_CHAN_LOSSY ||
+            room(w->ch, w->shape, chan_pos(tail), w->urgent) != 0);
+}
+
+/* The last look before sleeping. */
 static bool has_room(struct engine *eng, void *arg) {
     struct room_wait *w = arg;
-    uint64_t tail = atomic_load_explicit(&w->ch->tail, memory_order_seq_cst);
     (void)eng;
-    if (tail & CHAN_CLOSED)
+    if (can_send(w))
         return true;
-    return chan_sub_count(tail) != 0 && room(w->ch, chan_pos(tail), w->urgent) != 0;
+    /* C5 pairs with chan_made_room(): it sees that we wait, or we see the room. The heavy
+     * barrier is ours, so that taking a message costs none. An odd ticket says that its
+     * barrier is over, and serves everybody until somebody makes room. */
+    if ((atomic_load_explicit(&w->ch->waiting, memory_order_seq_cst) & 1u) == 0) {
+        uint32_t mine = w->ticket;
+        atomic_store_explicit(&w->ch->waiting, mine, memory_order_seq_cst);
+        if (!hal_barrier_all())
+            hal_fence();
+        (void)atomic_compare_exchange_strong_explicit(&w->ch->waiting, &mine, mine | 1u,
+                                                      memory_order_seq_cst, memory_order_relaxed);
+    }
+    return can_send(w);
+}
+
+/* An attached thread looks for some microseconds before it goes to sleep. */
+static void wait_awake(const struct room_wait *w) {
+    for (uint32_t i = 0; i < CHAN_SPIN_LOOKS && !can_send(w); i++)
+        for (uint32_t k = 0; k < CHAN_LINGER; k++)
+            hal_relax();
 }
 
 int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t timeout_ns) {
-    uint64_t until = timeout_ns == HAL_FOREVER ? TIMER_NEVER : hal_now_ns() + timeout_ns;
-    struct room_wait w = {chan_at(a->eng, id), gmk_task_priority(task) == 0};
+    uint64_t until = 0; /* not known yet: most sends do not wait */
     for (;;) {
+        struct room_wait w = {NULL, chan_shape(a->eng, id), 2 * (a->index + 1),
+                              gmk_task_priority(task) == 0};
         int status = chan_emit_n(a, id, task, 1);
-        if (status != GMK_EAGAIN)
+        if (GMK_LIKELY(status != GMK_EAGAIN))
             return status > 0 ? GMK_OK : status;
         if (a->is_worker && a->depth >= GMK_HELP_DEPTH_MAX)
             return GMK_EDEPTH;
-        uint64_t now = until == TIMER_NEVER ? 0 : hal_now_ns();
+        uint64_t now = hal_now_ns();
+        if (until == 0)
+            until = timeout_ns < TIMER_NEVER - now ? now + timeout_ns : TIMER_NEVER;
         if (now >= until)
             return GMK_ETIMEOUT;
-        /* seq_cst pairs with cursor_publish(): it sees us waiting, or we see the room. */
-        atomic_fetch_add_explicit(&w.ch->waiting, 1, memory_order_seq_cst);
+        w.ch = &a->eng->channels[id]; /* EAGAIN: the id is a channel's */
+        if (!a->is_worker)
+            wait_awake(&w);
         status = wake_wait_until(a, has_room, &w, until == TIMER_NEVER ? HAL_FOREVER : until - now);
-        atomic_fetch_sub_explicit(&w.ch->waiting, 1, memory_order_relaxed);
         if (status != GMK_OK)
             return status;
     }

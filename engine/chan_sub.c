@@ -16,7 +16,7 @@ static struct chan_sub *sub_at(struct channel *ch, uint32_t index) {
 
 /* Lets every subscription look at what changed (closed, ended). No lock held. */
 void chan_nudge(struct agent *a, struct channel *ch) {
-    hal_fence(); /* C4 pairs with the fence in sub_idle() */
+    hal_fence(); /* C4 pairs with the fences in chan_run.c: what changed, then the states */
     CHAN_EACH_SUB(ch, sub) {
         sub_schedule(a, sub, GMK_PRIO_DEFAULT);
     }
@@ -35,33 +35,30 @@ static struct chan_sub *sub_take(struct engine *eng) {
 
 static void sub_fill(struct engine *eng, struct chan_sub *sub, struct channel *ch, uint32_t index,
                      const struct sub_request *request) {
-    atomic_store_explicit(&sub->tokens, 0, memory_order_relaxed);
     atomic_store_explicit(&sub->delivered, 0, memory_order_relaxed);
     atomic_store_explicit(&sub->dropped, 0, memory_order_relaxed);
     atomic_store_explicit(&sub->end, UINT64_MAX, memory_order_relaxed);
-    sub->unpublished = 0;
+    atomic_fetch_and_explicit(&sub->running, ~SUB_END_WAITS, memory_order_relaxed);
     sub->holds = false;
     sub->fn = request->fn;
     sub->on_error = request->on_error;
     sub->user = request->user;
     sub->module = request->module;
     sub->of_module = request->of_module;
-    sub->trace_name = (uint16_t)trace_intern(&eng->trace, ch->name);
+    sub->trace_name = (uint16_t)trace_intern(
+        &eng->trace, strcmp(ch->name, ch->label) == 0 ? ch->label : "channel");
     sub->options = (uint8_t)request->options;
+    sub->exclusive = !(ch->options & GMK_CHAN_LOSSY) && !(request->options & GMK_SUB_PARALLEL);
     sub->chan = ch->id;
     sub->index = (uint8_t)index;
-    atomic_store_explicit(&sub->state,
-                          request->options & GMK_SUB_PARALLEL ? SUB_PARALLEL : SUB_IDLE,
-                          memory_order_release);
 }
 
 static void sub_start_at(struct chan_sub *sub, uint64_t start) {
     sub->start = start;
-    sub->at = start;
     sub->expected = start;
+    sub->fresh = start;
     atomic_store_explicit(&sub->cursor, start, memory_order_relaxed);
     atomic_store_explicit(&sub->acked, start, memory_order_relaxed);
-    atomic_store_explicit(&sub->delivered_to, start, memory_order_relaxed);
 }
 
 /* From one instant on every claim counts this subscription: the swap of `tail`. */
@@ -82,7 +79,9 @@ static int join(struct channel *ch, struct chan_sub *sub) {
 static int subscribe_locked(struct agent *a, struct channel *ch, const struct sub_request *request,
                             uint32_t *out_sub) {
     uint32_t live = atomic_load_explicit(&ch->live, memory_order_relaxed);
-    if (live != 0 && !(ch->options & GMK_CHAN_FANOUT))
+    bool taken =
+        chan_sub_count(atomic_load_explicit(&ch->tail, memory_order_relaxed)) != 0;
+    if (taken && !(ch->options & GMK_CHAN_FANOUT))
         return GMK_EEXIST;
     if (~live == 0)
         return GMK_ELIMIT;
@@ -94,9 +93,14 @@ static int subscribe_locked(struct agent *a, struct channel *ch, const struct su
     int status = join(ch, sub);
     if (status != GMK_OK) {
         atomic_fetch_and_explicit(&ch->live, ~(1u << index), memory_order_release);
-        atomic_store_explicit(&sub->state, SUB_FREE, memory_order_release);
         return status;
     }
+    /* Only now: a token would look at a cursor that does not stand yet. So senders may have
+     * passed us by since the swap; we call for them. */
+    atomic_store_explicit(&sub->state, chan_is_parallel(sub) ? SUB_PARALLEL : SUB_IDLE,
+                          memory_order_seq_cst);
+    hal_fence(); /* C4 */
+    sub_schedule(a, sub, GMK_PRIO_DEFAULT);
     *out_sub = index;
     return GMK_OK;
 }
@@ -117,8 +121,10 @@ int chan_subscribe(struct agent *a, uint32_t id, const struct sub_request *reque
     hal_unlock(&eng->channel_lock);
     if (status == GMK_OK && out_sub != NULL)
         *out_sub = index;
-    if (status == GMK_OK)
-        wake_waiting(eng); /* a sender may wait for the first subscriber */
+    if (status == GMK_OK) {
+        hal_fence(); /* pairs with the bits that waiters set: a sender may wait for us */
+        wake_waiting(eng);
+    }
     return status;
 }
 
@@ -158,19 +164,33 @@ static void release_unacked(struct agent *a, struct channel *ch, struct chan_sub
             payload_release(a, task.payload);
 }
 
+/* Says that the subscription ends, unless it may not: a token is out, a message runs, or a
+ * sender holds it. True: nobody will look at it any more. */
+static bool sub_stop(struct chan_sub *sub, const struct channel *ch) {
+    uint32_t state = atomic_load_explicit(&sub->state, memory_order_seq_cst);
+    do {
+        uint32_t kind = SUB_KIND(state);
+        bool may = kind == SUB_RUNNING || kind == SUB_AGAIN || kind == SUB_PARALLEL;
+        if (!may || SUB_TOKENS(state) != 0 || sub->chan != ch->id || !sub_is_done(ch, sub))
+            return false;
+        /* C6 pairs with sub_pin() and sub_unpin(): the state, then the count. */
+        if (!atomic_compare_exchange_strong_explicit(&sub->state, &state, SUB_ENDING,
+                                                     memory_order_seq_cst, memory_order_seq_cst))
+            continue;
+        uint32_t pins = atomic_fetch_or_explicit(&sub->running, SUB_END_WAITS, memory_order_seq_cst);
+        if ((pins & ~SUB_END_WAITS) == 0)
+            return true;
+        state = kind == SUB_PARALLEL ? SUB_PARALLEL : SUB_AGAIN;
+        atomic_store_explicit(&sub->state, state, memory_order_seq_cst);
+        /* The last one to unpin may have called while we said ENDING: look again. */
+    } while ((atomic_load_explicit(&sub->running, memory_order_seq_cst) & ~SUB_END_WAITS) == 0);
+    return false;
+}
+
 bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub) {
     struct engine *eng = a->eng;
     hal_lock(&eng->channel_lock);
-    uint64_t end = atomic_load_explicit(&sub->end, memory_order_seq_cst);
-    uint64_t cursor = chan_is_exclusive(ch, sub)
-                          ? sub->at
-                          : atomic_load_explicit(&sub->cursor, memory_order_seq_cst);
-    uint32_t state = SUB_STATE(atomic_load_explicit(&sub->state, memory_order_relaxed));
-    /* Acquire pairs with the decrements: what ran has ended. */
-    bool quiet = atomic_load_explicit(&sub->tokens, memory_order_acquire) == 0 &&
-                 atomic_load_explicit(&sub->running, memory_order_acquire) == 0;
-    bool done = state != SUB_FREE && quiet && sub->chan == ch->id &&
-                (cursor >= end || (chan_is_closed(ch) && cursor == chan_end(ch)));
+    bool done = sub_stop(sub, ch);
     if (done) {
         release_unacked(a, ch, sub);
         ch->delivered_before += atomic_load_explicit(&sub->delivered, memory_order_relaxed);
@@ -204,30 +224,51 @@ int chan_ack(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     hal_lock(&eng->channel_lock);
     struct chan_sub *sub = replay_sub(eng, id, index, &status);
     struct channel *ch = &eng->channels[id < GMK_CHANNELS_MAX ? id : 0];
-    /* Delivered: handled or being handled; `delivered_to` is the token holder's cursor. */
-    if (sub != NULL && seq > atomic_load_explicit(&sub->delivered_to, memory_order_acquire))
+    /* Delivered: handled or being handled. Acquire pairs with take_ordered(): the delivery
+     * has its own reference. */
+    if (sub != NULL && seq > atomic_load_explicit(&sub->cursor, memory_order_acquire))
         status = GMK_ERANGE;
     uint64_t at = status == GMK_OK ? atomic_load_explicit(&sub->acked, memory_order_relaxed) : 0;
     for (; status == GMK_OK && at < seq; at++) { /* at most ch->slots */
         if (chan_read(ch, at, &task))
             payload_release(a, task.payload);
-        /* seq_cst: C1, and against senders that are about to wait for room. */
-        atomic_store_explicit(&sub->acked, at + 1, memory_order_seq_cst);
+        atomic_store_explicit(&sub->acked, at + 1, memory_order_release); /* C1 */
     }
     hal_unlock(&eng->channel_lock);
-    if (status == GMK_OK && atomic_load_explicit(&ch->waiting, memory_order_seq_cst) != 0)
-        wake_waiting(eng);
+    if (status == GMK_OK)
+        chan_made_room(a, ch);
+    if (status == GMK_OK && chan_is_closed(ch))
+        chan_nudge(a, ch); /* it may have waited for this to end */
     return status;
 }
 
-/* Takes an ordered subscription from wherever it rests. False: its handler runs elsewhere. */
-static bool seize(struct chan_sub *sub, bool own) {
+/* Takes an ordered subscription from where it rests. False: its handler runs, or has given
+ * way in the middle of a message. */
+static bool seize(struct chan_sub *sub) {
     uint32_t state = atomic_load_explicit(&sub->state, memory_order_acquire);
-    while (state == SUB_IDLE || SUB_STATE(state) == SUB_QUEUED)
-        if (atomic_compare_exchange_weak_explicit(&sub->state, &state, SUB_RUNNING,
+    while (SUB_KIND(state) == SUB_IDLE || SUB_KIND(state) == SUB_QUEUED)
+        if (atomic_compare_exchange_weak_explicit(&sub->state, &state,
+                                                  (state & ~(SUB_TOKEN - 1)) + SUB_RUNNING,
                                                   memory_order_acq_rel, memory_order_acquire))
             return true;
-    return own && (state == SUB_RUNNING || state == SUB_AGAIN);
+    return false;
+}
+
+/* Sets the cursor back. Every message will end once more, so it begins once more. The
+ * caller holds the subscription. */
+static int rewind_to(struct agent *a, struct channel *ch, struct chan_sub *sub, uint64_t seq) {
+    gmk_task_t task;
+    uint64_t end = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
+    if (seq - 1 < atomic_load_explicit(&sub->acked, memory_order_relaxed) || seq - 1 > end)
+        return GMK_ERANGE;
+    for (uint64_t at = seq - 1; at < end; at++) { /* at most ch->slots */
+        if (chan_read(ch, at, &task)) {
+            agent_count(a, &task, COUNT_EMITTED, 1);
+            tenant_join(a->eng, task.tenant);
+        }
+    }
+    atomic_store_explicit(&sub->cursor, seq - 1, memory_order_release);
+    return GMK_OK;
 }
 
 int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
@@ -237,28 +278,15 @@ int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     struct chan_sub *sub = replay_sub(eng, id, index, &status);
     bool own = sub != NULL && a->ctx->task != NULL && a->ctx->task->channel == id &&
                a->ctx->task->sub == index + 1;
-    if (sub != NULL && (seq == 0 || !seize(sub, own)))
-        status = seq == 0 ? GMK_ERANGE : GMK_EBUSY;
-    if (status != GMK_OK) {
-        hal_unlock(&eng->channel_lock);
-        return status;
-    }
-    struct channel *ch = &eng->channels[id];
-    uint64_t acked = atomic_load_explicit(&sub->acked, memory_order_relaxed);
-    if (seq - 1 < acked || seq - 1 > sub->at)
+    bool seized = sub != NULL && seq != 0 && !own && seize(sub);
+    if (sub != NULL && seq == 0)
         status = GMK_ERANGE;
-    if (status == GMK_OK) {
-        gmk_task_t counted = {.type = ch->type, .tenant = 0};
-        for (uint64_t at = seq - 1; at < sub->at; at++) { /* each will end once more */
-            if (chan_read(ch, at, &counted)) {
-                agent_count(a, &counted, COUNT_EMITTED, 1);
-                tenant_join(eng, counted.tenant);
-            }
-        }
-        sub->at = seq - 1;
-    }
+    else if (sub != NULL && !own && (!seized || sub->holds))
+        status = GMK_EBUSY;
+    if (status == GMK_OK)
+        status = rewind_to(a, &eng->channels[id], sub, seq);
     hal_unlock(&eng->channel_lock);
-    if (!own)
+    if (seized)
         sub_give_back(a, sub);
     return status;
 }

@@ -38,8 +38,13 @@ uint32_t gmk_self_tenant(const gmk_ctx_t *ctx) {
 uint64_t gmk_now(const gmk_ctx_t *ctx) {
     if (ctx != NULL && ctx->sandbox != NULL)
         return sandbox_now(ctx->sandbox);
-    return ctx != NULL && ctx->agent != NULL && ctx->agent->resident ? engine_now(ctx->agent->eng)
-                                                                     : hal_now_ns();
+    int why;
+    struct agent *a = agent_enter_ctx((gmk_ctx_t *)(uintptr_t)ctx, &why);
+    if (a == NULL)
+        return hal_now_ns();
+    uint64_t now = engine_now(a->eng);
+    agent_leave(a);
+    return now;
 }
 
 uint64_t gmk_random(gmk_ctx_t *ctx) {

@@ -10,6 +10,7 @@
 #include "engine/agent.h"
 #include "engine/chan.h"
 #include "engine/counts.h"
+#include "engine/group.h"
 #include "lib/format.h"
 
 #define DUMP_LINE 200u
@@ -62,8 +63,7 @@ static void dump_queues(struct dump *d) {
         line(d, "ready %u: %llu of %u", p, (unsigned long long)ring_count_mpmc(eng->ready[p]),
              eng->cfg.ready_slots);
     line(d, "overflow: %llu, timers: %u of %u",
-         (unsigned long long)ring_count_mpmc(eng->overflow), heap_count(&eng->timers.heap),
-         eng->cfg.max_timers);
+         (unsigned long long)ring_count_mpmc(eng->overflow), atomic_load_explicit(&eng->timers.waiting, memory_order_relaxed), eng->cfg.max_timers);
 }
 
 static void dump_channels(struct dump *d) {
@@ -76,11 +76,11 @@ static void dump_channels(struct dump *d) {
              (unsigned long long)(chan_pos(tail) - ch->base), chan_sub_count(tail),
              tail & CHAN_CLOSED ? ", closed" : "");
         CHAN_EACH_SUB(ch, sub) {
-            static const char *const states[] = {"free", "idle", "queued", "running", "running, called",
-                                                 "waits for a retry", "parallel"};
-            uint32_t state = SUB_STATE(atomic_load_explicit(&sub->state, memory_order_relaxed));
+            static const char *const kinds[] = {"free", "idle", "queued", "running", "running, called",
+                                                 "waits for a retry", "parallel", "ending"};
+            uint32_t kind = SUB_KIND(atomic_load_explicit(&sub->state, memory_order_relaxed));
             line(d, "  subscription %u: %s, %llu behind, %llu delivered, %llu dropped", sub->index,
-                 state < 7 ? states[state] : "?",
+                 kind < 8 ? kinds[kind] : "?",
                  (unsigned long long)(chan_pos(tail) -
                                       atomic_load_explicit(&sub->cursor, memory_order_relaxed)),
                  (unsigned long long)atomic_load_explicit(&sub->delivered, memory_order_relaxed),
@@ -110,8 +110,8 @@ static void dump_groups(struct dump *d) {
         uint64_t pending = atomic_load_explicit(&eng->groups[i].pending, memory_order_relaxed);
         if (handle != 0)
             line(d, "group 0x%x: at most %llu pending%s", handle,
-                 (unsigned long long)(pending & (UINT64_MAX >> 1)),
-                 pending >> 63 ? ", waited for" : "");
+                 (unsigned long long)(pending & GROUP_COUNT),
+                 pending & GROUP_WAITED ? ", waited for" : "");
     }
 }
 

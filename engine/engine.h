@@ -62,7 +62,6 @@ enum sched_kind {
     SCHED_STOLEN,
     SCHED_OVERFLOW,
     SCHED_PARKS,
-    SCHED_WAKES,
     SCHED_REFUSED,
     SCHED_TIMERS,
     SCHED_BAD_FREES,
@@ -136,6 +135,7 @@ struct agent {
     uint64_t resume_ns;   /* when the task that just yielded wants to go on; 0 = at once */
     bool woken;           /* came from idling: the next task found may be one of many */
     bool overflow_turn;   /* the overflow bucket goes first every second time */
+    bool timer_turn;      /* and so do due timers, before the shared ring */
     struct park_spin spin;
 
     uint32_t stamp_count; /* every 2^shift-th task is stamped */
@@ -182,6 +182,7 @@ struct engine {
     uint32_t n_started; /* worker threads that run */
     uint32_t stamp_mask;
     uint32_t local_reserve; /* slots of a local queue kept for tasks that come again */
+    uint64_t overflow_half; /* from so many tasks in the overflow bucket on: nothing new */
     uint32_t spinners_max;
     bool count_inflight;    /* tenant limits are watched */
     _Atomic uint16_t type_index[GMK_TYPES_MAX]; /* 0 = unknown; channels add types at run time */

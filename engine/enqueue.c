@@ -1,15 +1,25 @@
 /* Enqueue: choosing the queue, spilling, and announcing. See enqueue.h. */
 #include "engine/enqueue.h"
 
+#include "engine/chan.h"
 #include "engine/lane.h"
 #include "engine/wake.h"
 
+uint32_t enqueue_again_max(uint32_t n_workers, uint32_t subs_max) {
+    return n_workers * (GMK_HELP_DEPTH_MAX + 2) + SUB_TOKENS_MAX * subs_max;
+}
+
 uint64_t enqueue_overflow_slots(uint32_t n_workers, uint32_t subs_max) {
-    uint64_t need = (uint64_t)n_workers * (GMK_HELP_DEPTH_MAX + 2) + subs_max;
+    uint64_t half = enqueue_again_max(n_workers, subs_max) + AGENTS_MAX;
     uint64_t slots = 64;
-    while (slots < need) /* at most 13 doublings: need < 2^19 */
+    while (slots / 2 < half) /* at most 13 doublings: half < 2^18 */
         slots *= 2;
     return slots;
+}
+
+/* Must what comes again go first? */
+static bool is_congested(const struct engine *eng) {
+    return GMK_UNLIKELY(ring_count_mpmc(eng->overflow) >= eng->overflow_half);
 }
 
 /* Into a queue that engine.special counts: first the count, so that it is never too low. */
@@ -43,7 +53,7 @@ int enqueue(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
         return lane_add(a, task, how);
 
     bool taken = a->is_worker && gmk_task_priority(task) == 2 && push_local(a, task, how);
-    if (!taken)
+    if (!taken && (how == ENQUEUE_AGAIN || !is_congested(eng)))
         taken = push_ready(eng, task);
     if (GMK_UNLIKELY(!taken)) {
         if (how == ENQUEUE_NEW)
@@ -73,7 +83,8 @@ uint32_t enqueue_n(struct agent *a, const gmk_task_t *tasks, uint32_t count) {
             while (taken + run < count && gmk_task_priority(task + run) == 2 &&
                    !(task[run].flags & GMK_TASK_DETERMINISTIC))
                 run++;
-            uint32_t got = (uint32_t)ring_push_n_mpmc(eng->ready[2], task, run);
+            uint32_t got =
+                is_congested(eng) ? 0 : (uint32_t)ring_push_n_mpmc(eng->ready[2], task, run);
             taken += got;
             if (got < run)
                 break;

@@ -6,8 +6,13 @@
  *   - normal priority, from a worker: into its own queue, the newest slot first; the last
  *     slots (engine.local_reserve) are kept for tasks that come again;
  *   - else into the shared ready ring of its priority;
- *   - a task that comes AGAIN and finds all that full: into the overflow bucket, which has
- *     room for everything that can come again at the same time, so it is never lost.
+ *   - a task that comes AGAIN and finds all that full: into the overflow bucket, so it is
+ *     never lost.
+ *
+ * Why the bucket never overflows. A task that comes again had a place before, and finds it
+ * free unless a new task took it. So once the bucket is half full the shared rings take no
+ * new tasks, and from then on it can grow only by what is on its way: handlers that were on
+ * some worker's stack, tokens, and one push per agent that had looked just before.
  *
  * Who may call: the agent's own thread. Never blocks. Announces the work (wake.h). */
 #pragma once
@@ -28,6 +33,9 @@ bool enqueue_local(struct agent *a, const gmk_task_t *task);
 /* Up to `count` new tasks with one wake-up; how many were taken, in order. */
 uint32_t enqueue_n(struct agent *a, const gmk_task_t *tasks, uint32_t count);
 
-/* How many tasks the overflow bucket must hold: one per handler that can be on a worker's
- * stack, one per subscription's token. */
+/* How many tasks can come again at the same time: one per handler that can be on a worker's
+ * stack, and every subscription's tokens that have a place reserved. */
+uint32_t enqueue_again_max(uint32_t n_workers, uint32_t subs_max);
+
+/* Slots of the overflow bucket: twice what can be on its way when it is half full. */
 uint64_t enqueue_overflow_slots(uint32_t n_workers, uint32_t subs_max);

@@ -98,6 +98,26 @@ static bool timer_due(struct agent *a) {
     return GMK_UNLIKELY(due != TIMER_NEVER) && hal_now_ns() >= due;
 }
 
+static bool pop_timer(struct agent *a, gmk_task_t *out) {
+    return timer_due(a) && timer_take_due(a, out);
+}
+
+static bool pop_shared(struct agent *a, gmk_task_t *out) {
+    struct ring_mpmc *ring = a->eng->ready[2];
+    if (ring_empty_mpmc(ring) || !ring_pop_mpmc(ring, out))
+        return false;
+    agent_sched(a, SCHED_GATHERED, 1);
+    return true;
+}
+
+/* Normal work that is not in the own queue: timers and the shared ring take turns. */
+static bool gather_others(struct agent *a, gmk_task_t *out) {
+    a->timer_turn = !a->timer_turn;
+    if (a->timer_turn)
+        return pop_timer(a, out) || pop_shared(a, out);
+    return pop_shared(a, out) || pop_timer(a, out);
+}
+
 static bool gather_any(struct agent *a, gmk_task_t *out) {
     struct engine *eng = a->eng;
     /* Relaxed: a task missed here is seen at the next look; parking looks at the rings. */
@@ -106,16 +126,10 @@ static bool gather_any(struct agent *a, gmk_task_t *out) {
         return true;
     if (--a->quantum == 0) {
         a->quantum = GATHER_QUANTUM;
-        if (timer_due(a))
-            (void)timer_poll(a);
-        if (!ring_empty_mpmc(eng->ready[2]) && ring_pop_mpmc(eng->ready[2], out)) {
-            agent_sched(a, SCHED_GATHERED, 1);
+        if (gather_others(a, out))
             return true;
-        }
     }
-    if (pop_local(a, out) || refill(a, out))
-        return true;
-    if (timer_due(a) && timer_poll(a) != 0 && (pop_local(a, out) || refill(a, out)))
+    if (pop_local(a, out) || refill(a, out) || pop_timer(a, out))
         return true;
     return gather_special(a, out) || gather_special_rest(a, out) || steal(a, out);
 }

@@ -6,10 +6,11 @@
  *      second time, so that it drains first but cannot starve the rest;
  *   3. classes 1, 2, 3 in the proportion 4:2:1 (GATHER_WEIGHTS); class 2 is the worker's
  *      own queue, newest task first for a few in a row, then FIFO, then the shared ring;
- *   4. due timers, which become tasks;
+ *   4. due timers, straight from the timed queue, in the order of their times;
  *   5. half of another worker's queue.
  * Every GATHER_AGE-th look starts with the lowest class, and every GATHER_QUANTUM-th own
- * task lets the shared ring go first, so that nothing that waits is passed over for ever.
+ * task lets the shared ring or a due timer go first, so that nothing that waits is passed
+ * over for ever.
  *
  * One word, engine.special, counts the tasks outside of class 2, so the common case looks
  * at nothing but that word and the own queue. */

@@ -24,20 +24,22 @@ static void group_free(struct engine *eng, struct group *g) {
 }
 
 /* Takes `n` from pending. The last one ends the group, which may end its parent, and so
- * on: at most GMK_GROUP_DEPTH_MAX steps. */
+ * on: at most GMK_GROUP_DEPTH_MAX steps. A group that is waited for ends with its waiter,
+ * who first looks whether one of its parents was cancelled. */
 static void group_sub(struct engine *eng, struct group *g, uint64_t n) {
     for (uint32_t step = 0; g != NULL && step <= GMK_GROUP_DEPTH_MAX; step++) {
-        uint32_t parent = g->parent; /* after zero a waited group is its waiter's */
+        uint32_t parent = g->parent; /* after zero the group may be gone */
         /* G1 pairs with G2 in group_finished(): all effects of the group's tasks are visible
          * to the waiter. seq_cst: the wake-up check that follows must not overtake it. */
         uint64_t left = atomic_fetch_sub_explicit(&g->pending, n, memory_order_seq_cst) - n;
-        K_ASSERT((left & ~GROUP_WAITED) < UINT64_MAX / 4, "a group's count never goes below zero");
-        if ((left & ~GROUP_WAITED) != 0)
+        K_ASSERT((left & GROUP_COUNT) < GROUP_COUNT / 2, "a group's count never goes below zero");
+        if ((left & GROUP_COUNT) != 0)
             return;
-        if (left == GROUP_WAITED)
+        if (left & GROUP_WAITED) {
             wake_waiting(eng);
-        else
-            group_free(eng, g);
+            return;
+        }
+        group_free(eng, g);
         g = parent != 0 ? group_at(eng, parent) : NULL;
         n = 1;
     }
@@ -53,6 +55,10 @@ void group_flush(struct agent *a) {
 }
 
 void group_spawn_slow(struct agent *a, struct group *g) {
+    if (!a->is_worker) {
+        atomic_fetch_add_explicit(&g->pending, 1, memory_order_relaxed); /* as below */
+        return;
+    }
     if (a->credit_group != g)
         group_flush(a);
     if (a->credits == 0) {
@@ -65,6 +71,10 @@ void group_spawn_slow(struct agent *a, struct group *g) {
 }
 
 void group_end_slow(struct agent *a, struct group *g) {
+    if (!a->is_worker) {
+        group_sub(a->eng, g, 1);
+        return;
+    }
     group_flush(a);
     a->credit_group = g;
     a->credits = 1;
@@ -108,17 +118,37 @@ int group_open(struct agent *a, uint32_t parent, uint32_t *out_handle) {
     return GMK_OK;
 }
 
-void group_drop_handle(struct agent *a, struct group *g) {
+void group_cancel(struct agent *a, struct group *g) {
+    atomic_store_explicit(&g->canceled, 1, memory_order_relaxed);
+    timer_drop_canceled(a);
+}
+
+/* Takes the handle away, once. */
+static bool group_close(struct group *g, uint64_t mark) {
+    uint64_t pending = atomic_load_explicit(&g->pending, memory_order_relaxed);
+    do {
+        if (pending & GROUP_CLOSED)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&g->pending, &pending,
+                                                    pending | GROUP_CLOSED | mark,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    return true;
+}
+
+int group_drop_handle(struct agent *a, struct group *g) {
+    if (!group_close(g, 0))
+        return GMK_EINVAL;
     if (a->credit_group == g)
         group_flush(a);
     group_sub(a->eng, g, 1);
+    return GMK_OK;
 }
 
 /* G2 pairs with G1 in group_sub(). */
 static bool group_finished(struct engine *eng, void *arg) {
     (void)eng;
-    return atomic_load_explicit(&((struct group *)arg)->pending, memory_order_seq_cst) ==
-           GROUP_WAITED;
+    const struct group *g = arg;
+    return (atomic_load_explicit(&g->pending, memory_order_seq_cst) & GROUP_COUNT) == 0;
 }
 
 /* Does the task chain that runs on this stack belong to the group? Then waiting for it
@@ -133,6 +163,14 @@ static bool group_is_own(struct agent *a, uint32_t handle) {
     return false;
 }
 
+/* The waiter leaves, and with it the handle. It stands in for a task until it has taken the
+ * mark away, so the group cannot end under it. */
+static void group_stop_waiting(struct engine *eng, struct group *g) {
+    atomic_fetch_add_explicit(&g->pending, 1, memory_order_relaxed);
+    atomic_fetch_and_explicit(&g->pending, ~GROUP_WAITED, memory_order_relaxed);
+    group_sub(eng, g, 1);
+}
+
 int group_wait(struct agent *a, uint32_t handle) {
     struct engine *eng = a->eng;
     struct group *g = group_find(eng, handle);
@@ -141,14 +179,13 @@ int group_wait(struct agent *a, uint32_t handle) {
     if (a->is_worker && a->depth >= GMK_HELP_DEPTH_MAX)
         return GMK_EDEPTH;
     /* Only one may wait: the second would see the group disappear under it. */
-    if (atomic_fetch_or_explicit(&g->pending, GROUP_WAITED, memory_order_acq_rel) & GROUP_WAITED)
+    if (!group_close(g, GROUP_WAITED))
         return GMK_EINVAL;
     group_flush(a);
     group_sub(eng, g, 1);
     int status = wake_wait_until(a, group_finished, g, HAL_FOREVER);
-    if (status != GMK_OK)
-        return status;
-    bool canceled = atomic_load_explicit(&g->canceled, memory_order_relaxed) != 0;
-    group_free(eng, g);
-    return canceled ? GMK_ECANCELED : GMK_OK;
+    if (status == GMK_OK && group_is_canceled(eng, handle))
+        status = GMK_ECANCELED;
+    group_stop_waiting(eng, g);
+    return status;
 }

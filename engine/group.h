@@ -7,7 +7,8 @@
  * A tree of a million tasks touches the shared line a few times. An agent gives its
  * credits back when it turns to another group's task or finds nothing to do, so pending
  * is exact as soon as nobody works for the group: it reaches zero exactly once, when the
- * handle is closed, no task is left and no agent holds credits.
+ * handle is closed, no task is left and no agent holds credits. Only workers keep credits:
+ * a foreign thread may not come back for as long as somebody waits for the group.
  *
  * Invariant: pending = open handle + child groups + tasks not ended + credits in caches.
  * Never below the truth, because credits are added before the task becomes visible. */
@@ -17,9 +18,12 @@
 
 #define GROUP_CREDITS 64u
 
-/* Bit of pending: somebody waits, and will free the group. In the count's own word, so
- * that the last task cannot miss a waiter that comes at the same moment. */
+/* Bits of pending: somebody waits, and will free the group; the handle was dropped or is being
+ * waited for, which either may happen once. In the count's own word, so that the last task
+ * cannot miss a waiter that comes at the same moment. */
 #define GROUP_WAITED (UINT64_C(1) << 63)
+#define GROUP_CLOSED (UINT64_C(1) << 62)
+#define GROUP_COUNT  (GROUP_CLOSED - 1)
 
 /* NULL when the handle is not a live group's. */
 struct group *group_find(struct engine *eng, uint32_t handle);
@@ -66,5 +70,8 @@ static inline bool group_is_canceled(struct engine *eng, uint32_t handle) {
 }
 
 int group_open(struct agent *a, uint32_t parent, uint32_t *out_handle);
-void group_drop_handle(struct agent *a, struct group *g);
+
+/* Marks the group, and ends its timed tasks; queued ones end when their turn comes. */
+void group_cancel(struct agent *a, struct group *g);
+int group_drop_handle(struct agent *a, struct group *g); /* EINVAL: somebody did, or waits */
 int group_wait(struct agent *a, uint32_t handle);

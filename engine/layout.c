@@ -98,7 +98,7 @@ uint32_t layout_system_slots(const gmk_boot_cfg_t *cfg) {
 
 /* Tasks that can come again at the same time: the lane keeps room for them. */
 static uint32_t again_slots(const gmk_boot_cfg_t *cfg) {
-    return (uint32_t)enqueue_overflow_slots(cfg->n_workers, layout_subs_max(cfg));
+    return enqueue_again_max(cfg->n_workers, layout_subs_max(cfg));
 }
 
 uint32_t layout_lane_slots(const gmk_boot_cfg_t *cfg) {

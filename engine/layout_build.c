@@ -78,8 +78,9 @@ static int build_ring(struct engine *eng, struct ring_mpmc **out, uint64_t slots
 
 static int build_queues(struct engine *eng) {
     const gmk_boot_cfg_t *cfg = &eng->cfg;
-    int status = build_ring(eng, &eng->overflow,
-                            enqueue_overflow_slots(cfg->n_workers, layout_subs_max(cfg)));
+    uint64_t overflow_slots = enqueue_overflow_slots(cfg->n_workers, layout_subs_max(cfg));
+    int status = build_ring(eng, &eng->overflow, overflow_slots);
+    eng->overflow_half = overflow_slots / 2;
     for (uint32_t p = 0; status == GMK_OK && p < GMK_PRIORITIES; p++)
         status = build_ring(eng, &eng->ready[p], cfg->ready_slots);
     for (uint32_t i = 0; status == GMK_OK && i < eng->n_workers; i++) {

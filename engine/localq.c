@@ -62,9 +62,9 @@ static uint64_t steal_claim(struct localq *victim, uint64_t space, uint64_t *fro
             return 0; /* empty, or head is outdated by more than a lap */
         uint64_t count = steal_size(available, space);
         /* L6 pairs with L3: each task is claimed by one swap. Failure reloads as L4. */
-        if (atomic_compare_exchange_weak_explicit(
-                &victim->head, &head, localq_head_pack(real + count, count),
-                memory_order_acq_rel, memory_order_acquire)) {
+        if (atomic_compare_exchange_weak_explicit(&victim->head, &head,
+                                                  localq_head_pack(real + count, count),
+                                                  memory_order_acq_rel, memory_order_acquire)) {
             *from = real;
             return count;
         }
@@ -86,13 +86,11 @@ size_t localq_steal(struct localq *victim, struct localq *into, gmk_task_t *firs
     uint64_t head = atomic_load_explicit(&victim->head, memory_order_relaxed);
     /* L7 pairs with L1 in localq_space(): the slots are read before they are given back. The
      * loop repeats only when the owner popped meanwhile, and then there is one task less. */
-    while (!atomic_compare_exchange_weak_explicit(
-        &victim->head, &head, localq_head_pack(localq_head_real(head), 0), memory_order_acq_rel,
-        memory_order_relaxed)) {
-    }
+    while (!atomic_compare_exchange_weak_explicit(&victim->head, &head,
+                                                  localq_head_pack(localq_head_real(head), 0),
+                                                  memory_order_acq_rel, memory_order_relaxed)) {}
     /* L2, as in localq_push_n(). */
-    atomic_store_explicit(&into->tail, (tail + count - 1) & LOCALQ_POS_MASK,
-                          memory_order_release);
+    atomic_store_explicit(&into->tail, (tail + count - 1) & LOCALQ_POS_MASK, memory_order_release);
     return (size_t)count;
 }
 

@@ -38,10 +38,10 @@
 
 #include "engine/ring_mpmc.h"
 
-#define LOCALQ_SLOTS 256u          /* the default capacity */
+#define LOCALQ_SLOTS        256u /* the default capacity */
 #define LOCALQ_CAPACITY_MIN 2u
 #define LOCALQ_CAPACITY_MAX 32768u /* lag must fit 16 bits */
-#define LOCALQ_STEAL_MAX 64u       /* tasks moved by one steal: bounds its time */
+#define LOCALQ_STEAL_MAX    64u    /* tasks moved by one steal: bounds its time */
 
 #define LOCALQ_LAG_BITS 16
 #define LOCALQ_POS_MASK ((UINT64_C(1) << 48) - 1)
@@ -224,8 +224,8 @@ RING_INLINE uint64_t localq_count(const struct localq *q) {
         used = 0; /* tail is older than head */
     if (used > q->capacity)
         used = q->capacity;
-    return used + (atomic_load_explicit(&q->newest_state, memory_order_relaxed) ==
-                   LOCALQ_NEWEST_FULL);
+    return used +
+           (atomic_load_explicit(&q->newest_state, memory_order_relaxed) == LOCALQ_NEWEST_FULL);
 }
 
 RING_INLINE uint64_t localq_capacity(const struct localq *q) {

@@ -1,9 +1,10 @@
 /* Module sections: where GMK_MODULE left its pointers, in the program and its libraries.
  *
  * Each object file that registers modules brings a constructor; it tells where the
- * section of its program or shared library lies. All constructors of one object name the
- * same range, so a small set of distinct ranges is enough. Constructors run before main()
- * or while a library is being loaded, on any thread: hence the lock. */
+ * section of its program or shared library lies, and a destructor takes it back. All
+ * constructors of one object name the same range, so a small set of distinct ranges is
+ * enough. They run before main() or while a library is being loaded, on any thread: hence
+ * the lock. */
 #include "engine/module.h"
 #include "hal/hal.h"
 
@@ -37,6 +38,17 @@ GMK_API void gmk_modules_section(gmk_module_t *const *first, gmk_module_t *const
         return;
     hal_lock(&sections.lock);
     section_add_locked(first, end);
+    hal_unlock(&sections.lock);
+}
+
+GMK_API void gmk_modules_section_gone(gmk_module_t *const *first, gmk_module_t *const *end) {
+    hal_lock(&sections.lock);
+    for (uint32_t i = 0; i < sections.count; i++) {
+        if (sections.ranges[i].first == first && sections.ranges[i].end == end) {
+            sections.ranges[i] = sections.ranges[--sections.count];
+            break;
+        }
+    }
     hal_unlock(&sections.lock);
 }
 

@@ -33,8 +33,8 @@
 #include "ggmk/base.h"
 #include "ggmk/error.h"
 
-#define RING_CAPACITY_MAX (UINT64_C(1) << 30) /* slots of any ring; see ring_mpmc.h for why */
-#define RING_ELEM_SIZE_MAX ((size_t)65536)    /* bytes of one element of an SPSC ring */
+#define RING_CAPACITY_MAX  (UINT64_C(1) << 30) /* slots of any ring; see ring_mpmc.h for why */
+#define RING_ELEM_SIZE_MAX ((size_t)65536)     /* bytes of one element of an SPSC ring */
 
 struct ring_spsc {
     /* Producer's lines. `slots` and `capacity` are constant after init; each side has its
@@ -68,7 +68,7 @@ int ring_spsc_init_at(struct ring_spsc **out, void *memory, size_t bytes, uint64
 /* Copies `count` elements of constant size. Wide moves are right here: by the time a batch is
  * copied its stores have left the store buffer (compare ring_copy.h). */
 RING_INLINE void ring_copy_n(unsigned char *to, const unsigned char *from, uint64_t count,
-                                size_t elem_size) {
+                             size_t elem_size) {
     for (uint64_t i = 0; i < count; i++) {
         memcpy(to, from, elem_size);
         to += elem_size;

@@ -105,10 +105,13 @@ static int put(struct agent *a, const gmk_task_t *task, enum count_kind kind) {
     return GMK_OK;
 }
 
+/* Does the engine halt? Then no time will come but for what is inside already. */
+static bool is_halting(const struct engine *eng) {
+    return atomic_load_explicit(&eng->state, memory_order_relaxed) >= ENGINE_HALTING;
+}
+
 static int put_at(struct agent *a, const gmk_task_t *task, uint64_t at_ns, enum count_kind kind) {
     gmk_task_t copy;
-    if (atomic_load_explicit(&a->eng->state, memory_order_relaxed) == ENGINE_HALTING)
-        return refuse(a, GMK_EHALTED); /* its time will not come */
     int status = admit(a, task, kind, &copy);
     if (status != GMK_OK)
         return refuse(a, status);
@@ -116,7 +119,7 @@ static int put_at(struct agent *a, const gmk_task_t *task, uint64_t at_ns, enum 
     if (timer_push(a, &copy, at_ns))
         return GMK_OK;
     retract(a, &copy, kind);
-    return refuse(a, GMK_ELIMIT);
+    return refuse(a, is_halting(a->eng) ? GMK_EHALTED : GMK_ELIMIT);
 }
 
 static enum count_kind kind_of(const struct agent *a) {
@@ -311,7 +314,7 @@ int gmk_group_cancel(gmk_ctx_t *ctx, uint32_t group) {
         return status;
     struct group *g = group_find(a->eng, group);
     if (g != NULL)
-        atomic_store_explicit(&g->canceled, 1, memory_order_relaxed);
+        group_cancel(a, g);
     agent_leave(a);
     return g != NULL ? GMK_OK : GMK_EINVAL;
 }
@@ -324,10 +327,9 @@ int gmk_group_drop(gmk_ctx_t *ctx, uint32_t group) {
     if (a == NULL)
         return status;
     struct group *g = group_find(a->eng, group);
-    if (g != NULL)
-        group_drop_handle(a, g);
+    status = g != NULL ? group_drop_handle(a, g) : GMK_EINVAL;
     agent_leave(a);
-    return g != NULL ? GMK_OK : GMK_EINVAL;
+    return status;
 }
 
 bool gmk_canceled(const gmk_ctx_t *ctx) {

@@ -26,21 +26,31 @@ struct timer_queue {
     /* Guarded by lock. */
     struct heap heap;
     uint64_t order;
-    /* Written under the lock, read without: due time of the earliest task. */
+    /* Written under the lock, read without: due time of the earliest task, and how many wait. */
     _Atomic uint64_t next_due;
+    _Atomic uint32_t waiting;
 };
 
 /* Queues the task for `due_ns`, and makes sure somebody will be awake then. False when
- * the queue is full. */
+ * the queue is full, or the engine halts and the time was its sender's choice: it will not
+ * come. */
 bool timer_push(struct agent *a, const gmk_task_t *task, uint64_t due_ns);
 
+/* Takes the first due task of normal priority, to be run at once: in a run queue another
+ * worker, or a newer task, could overtake it. Due tasks of other priorities before it are
+ * enqueued. False when there is none. */
+bool timer_take_due(struct agent *a, gmk_task_t *out);
+
 /* Enqueues the tasks that are due, at most TIMER_BATCH; what finds no room stays here.
- * Returns how many moved. */
+ * Returns how many moved. For the ordered lane. */
 uint32_t timer_poll(struct agent *a);
 
 /* Halt begins: dead-letters what its sender queued for a later time; retries and yields in
- * progress stay. */
+ * progress stay. Later ones are refused. */
 void timer_drop_waiting(struct agent *a);
+
+/* A group was cancelled: dead-letters its tasks and those of the groups below it. */
+void timer_drop_canceled(struct agent *a);
 
 /* Takes the earliest task whatever its time; false when there is none. For halt. */
 bool timer_take(struct agent *a, gmk_task_t *out);

@@ -134,8 +134,10 @@ static int worker_wait(struct agent *a, wake_condition_fn condition, void *arg, 
         if (until_ns != TIMER_NEVER && hal_now_ns() >= until_ns)
             return GMK_ETIMEOUT;
         if (a->eng->cfg.deterministic) {
-            if (!lane_step(a)) /* the lane is the only one who runs: nothing will change */
-                return GMK_ETIMEOUT;
+            if (!lane_step(a)) { /* the lane is the only one who runs: nothing will change */
+                group_flush(a);
+                return condition(a->eng, arg) ? GMK_OK : GMK_ETIMEOUT;
+            }
         } else if (gather(a, &task)) {
             run_task(a, &task);
         } else if (atomic_load_explicit(&a->eng->stop, memory_order_acquire) != 0) {

@@ -24,10 +24,15 @@ typedef bool (*wake_condition_fn)(struct engine *eng, void *arg);
  * way already. Any agent. */
 static inline void wake_for_work(struct engine *eng) {
     park_notifier_barrier(&eng->park);
-    /* Relaxed: ordered by the barrier; a spinner that is seen here will look once more. */
-    if (atomic_load_explicit(&eng->spinners, memory_order_relaxed) != 0)
-        return;
+    /* Relaxed: ordered by the barrier. */
     if (GMK_LIKELY(atomic_load_explicit(&eng->park.parked, memory_order_relaxed) == 0))
+        return;
+    /* Somebody sleeps, so this costs a wake-up or spares one: order the publication before
+     * the look at `spinners`, which has no heavy half on the other side. Pairs with the
+     * seq_cst decrement in spin(): a spinner that is seen here will look once more. */
+    if (eng->park.asymmetric)
+        hal_fence();
+    if (atomic_load_explicit(&eng->spinners, memory_order_relaxed) != 0)
         return;
     (void)park_claim_unless_waking(&eng->park);
 }

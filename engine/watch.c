@@ -13,6 +13,7 @@ struct watch_memory {
     uint32_t looks[GMK_WORKERS_MAX]; /* looks since the beat changed */
     uint64_t ended;                  /* tasks that had ended */
     uint32_t still;                  /* looks since, with work queued */
+    bool unsure;                     /* work is queued, and no report says so yet */
 };
 
 #define WATCH_LOOKS 2u /* unchanged looks that make a hang: hang_ns / 2 each */
@@ -44,6 +45,7 @@ static void look_at_queues(struct engine *eng, struct watch_memory *memory) {
     counts_sum(eng, 0, &now);
     uint64_t ended = now.completed + now.failed + now.dropped + now.yields + now.retries;
     bool waits = now.queued != 0 && timer_next(&eng->timers) == TIMER_NEVER;
+    memory->unsure = waits && (ended != memory->ended || memory->still < WATCH_LOOKS);
     memory->still = waits && ended == memory->ended ? memory->still + 1 : 0;
     memory->ended = ended;
     if (memory->still != WATCH_LOOKS)
@@ -60,27 +62,29 @@ static bool all_asleep(struct engine *eng) {
     return true;
 }
 
+/* Every worker sleeps, and nothing waits that nobody knows of: sleep too. */
+static void try_sleep(struct engine *eng) {
+    uint32_t awake = WATCH_AWAKE;
+    /* seq_cst pairs with watch_wake(): a worker that leaves its sleep after our look sees that
+     * we sleep. */
+    (void)atomic_compare_exchange_strong_explicit(&eng->watchdog_word, &awake, WATCH_ASLEEP,
+                                                  memory_order_seq_cst, memory_order_relaxed);
+    hal_fence();
+    if (!all_asleep(eng))
+        watch_wake_slow(eng);
+}
+
 static void watch_main(void *arg) {
     struct engine *eng = arg;
-    struct watch_memory memory = {0};
+    struct watch_memory memory = {.unsure = true};
     for (;;) {
+        if (all_asleep(eng) && !memory.unsure)
+            try_sleep(eng);
         uint32_t word = atomic_load_explicit(&eng->watchdog_word, memory_order_acquire);
         if (word == WATCH_STOP)
             return;
-        uint64_t limit = eng->cfg.hang_ns / 2;
-        if (word == WATCH_AWAKE && all_asleep(eng)) {
-            uint32_t awake = WATCH_AWAKE;
-            /* seq_cst pairs with watch_wake(): a worker that leaves its sleep after our look
-             * sees that we sleep. */
-            (void)atomic_compare_exchange_strong_explicit(&eng->watchdog_word, &awake, WATCH_ASLEEP,
-                                                          memory_order_seq_cst,
-                                                          memory_order_acquire);
-            hal_fence();
-            if (!all_asleep(eng))
-                watch_wake_slow(eng);
-            word = atomic_load_explicit(&eng->watchdog_word, memory_order_acquire);
-        }
-        (void)hal_wait(&eng->watchdog_word, word, word == WATCH_ASLEEP ? HAL_FOREVER : limit);
+        uint64_t limit = word == WATCH_ASLEEP ? HAL_FOREVER : eng->cfg.hang_ns / 2;
+        (void)hal_wait(&eng->watchdog_word, word, limit);
         for (uint32_t i = 0; i < eng->n_workers; i++)
             look_at_worker(eng, &memory, i);
         look_at_queues(eng, &memory);

@@ -27,7 +27,7 @@ LOGLENS_TRACE := build/loglens.fxt
 run-loglens: $(EXAMPLES_OUT)/loglens
 	$(LIVE)$< --trace $(LOGLENS_TRACE)
 	@$(if $(DRY_RUN),:,echo)
-	@echo 'Every task of this run is in $(LOGLENS_TRACE): open it in https://ui.perfetto.dev'
+	@echo 'The trace of this run is $(LOGLENS_TRACE): open it in https://ui.perfetto.dev'
 	@echo 'Your own files: $< FILE|FOLDER...   (more: $< --help)'
 
 # The system tests drive these programs.

@@ -27,7 +27,7 @@ lint-tidy: $(TIDY)
 build/lint/%.tidy: % .clang-tidy tests/.clang-tidy $(HEADERS) | $(DEPS)
 	@echo "  TIDY    $<"
 	@mkdir -p $(@D)
-	@clang-tidy --quiet --warnings-as-errors='*' $< -- -std=c11 $(CPPFLAGS) $(PROFILE_FLAGS_DEV) \
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- -std=c11 -pthread $(CPPFLAGS) $(PROFILE_FLAGS_DEV) \
 		> $@.log 2>&1 || { grep -v 'warnings generated' $@.log; exit 1; }
 	@touch $@
 

@@ -81,6 +81,9 @@ static inline void bench_relax(void) {
 void bench_print_machine(void);
 void bench_print_distance(const char *when);
 
+/* Mean one-way time over `trips` round trips between submitter and worker 1; 0 with one CPU. */
+double bench_distance_ns(uint64_t trips);
+
 /* ---- Counting results: bench/lib/count.c ---------------------------------------------- */
 
 struct bench_slot {
@@ -158,6 +161,10 @@ void bench_wake_landed(uint64_t stamp_ns);
 /* Ids of this process's threads, ascending; how many. */
 unsigned bench_threads_list(long *ids, unsigned max);
 
+/* CPU time a thread has used; that all threads but the main one have used. */
+double bench_thread_cpu_ns(long id);
+double bench_others_cpu_ns(void);
+
 /* Remembers the threads there are; pins those that came since, in the order of their birth, to
  * the places of worker 0, 1 ... */
 void bench_threads_note(void);
@@ -167,7 +174,8 @@ void bench_threads_pin_new(unsigned workers);
 
 enum bench_kind {
     BENCH_RATE,    /* one row: million results per second */
-    BENCH_STREAM,  /* the same and a row with what was lost or out of order */
+    BENCH_CPU,     /* one row: million results per second of the workers' CPU time */
+    BENCH_STREAM,  /* as RATE, and a row with what was lost or out of order */
     BENCH_LATENCY, /* three rows: p50, p99, p99.9 in microseconds */
     BENCH_IDLE     /* two rows: CPU and wake-ups of threads that have nothing to do */
 };

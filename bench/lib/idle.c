@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define IDLE_THREADS_MAX 64u
 #define IDLE_SETTLE_NS   (500ull * 1000000ull)
@@ -48,16 +47,6 @@ static void note_new_threads(unsigned owner) {
     }
 }
 
-static double thread_cpu_ns(long tid) {
-    /* The kernel's encoding of "CPU clock of thread tid" (clock_getres(2), CLOCK_THREAD...). */
-    clockid_t clock = (clockid_t)((~(unsigned)tid << 3) | 6u);
-    struct timespec used;
-    if (clock_gettime(clock, &used) != 0) {
-        return 0;
-    }
-    return (double)used.tv_sec * 1e9 + (double)used.tv_nsec;
-}
-
 static double thread_wakes(long tid) {
     char text[128];
     double wakes = 0;
@@ -79,7 +68,7 @@ static struct reading read_owner(unsigned owner) {
     struct reading sum = {0, 0};
     for (unsigned i = 0; i < n_threads; i++) {
         if (threads[i].owner == owner) {
-            sum.cpu_ns += thread_cpu_ns(threads[i].tid);
+            sum.cpu_ns += bench_thread_cpu_ns(threads[i].tid);
             sum.wakes += thread_wakes(threads[i].tid);
         }
     }

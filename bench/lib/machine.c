@@ -1,8 +1,9 @@
 /* Machine: places for threads, the clock, and what the reader must know about the host.
  *
  * Two cores of a virtual machine can be near (one cache) or far, and that can change from
- * one start to the next; every rate between two threads hangs on it. So the one-way time of
- * a cache line is measured before and after the jobs and printed with them. */
+ * one moment to the next; every rate between two threads hangs on it. So the one-way time of
+ * a cache line is measured before and after the jobs and in each round of a job, and printed
+ * with them. */
 #include "bench/lib/bench.h"
 
 #include <pthread.h>
@@ -18,7 +19,8 @@
 #define CPUS_MAX     256u
 #define PROBE_TRIPS  20000u
 #define PROBE_ROUNDS 7u
-#define BUSY_NS 500.0 /* no two cores of one machine are so far apart: somebody takes CPU time */
+#define PROBE_WARM   500u /* trips until the other thread runs and is warm, not counted */
+#define BUSY_NS      500.0 /* no two cores of one machine are so far apart: somebody takes CPU time */
 
 uint64_t bench_now_ns(void) {
     struct timespec now;
@@ -98,11 +100,11 @@ static struct {
     uint64_t pad1[15];
 } probe __attribute__((aligned(128)));
 
-static void *probe_echo(void *unused) {
-    (void)unused;
+static void *probe_echo(void *arg) {
+    uint64_t trips = *(const uint64_t *)arg;
     bench_pin_worker(0);
-    for (uint64_t trip = 1; trip <= PROBE_TRIPS; trip++) {
-        /* Pairs with the store of ping in probe_round(); the answer pairs with its load. */
+    for (uint64_t trip = 1; trip <= trips; trip++) {
+        /* Pairs with the store of ping in bench_distance_ns(); the answer pairs with its load. */
         while (__atomic_load_n(&probe.ping, __ATOMIC_ACQUIRE) != trip) {
             bench_relax();
         }
@@ -111,27 +113,28 @@ static void *probe_echo(void *unused) {
     return NULL;
 }
 
-static double probe_round(void) {
+double bench_distance_ns(uint64_t trips) {
     pthread_t echo;
+    uint64_t all = trips + PROBE_WARM;
     probe.ping = 0;
     probe.pong = 0;
-    if (pthread_create(&echo, NULL, probe_echo, NULL) != 0) {
+    if (n_allowed < 2 || pthread_create(&echo, NULL, probe_echo, &all) != 0) {
         return 0;
     }
     uint64_t start = 0;
-    for (uint64_t trip = 1; trip <= PROBE_TRIPS; trip++) {
+    for (uint64_t trip = 1; trip <= all; trip++) {
+        if (trip == PROBE_WARM) {
+            start = bench_now_ns();
+        }
         /* Pairs with the load of ping in probe_echo(); the wait pairs with its store. */
         __atomic_store_n(&probe.ping, trip, __ATOMIC_RELEASE);
         while (__atomic_load_n(&probe.pong, __ATOMIC_ACQUIRE) != trip) {
             bench_relax();
         }
-        if (trip == PROBE_TRIPS / 10) {
-            start = bench_now_ns(); /* the echo thread runs and is warm */
-        }
     }
     uint64_t end = bench_now_ns();
     pthread_join(echo, NULL);
-    return (double)(end - start) / (2.0 * (PROBE_TRIPS - PROBE_TRIPS / 10));
+    return (double)(end - start) / (2.0 * (double)(trips + 1));
 }
 
 void bench_print_distance(const char *when) {
@@ -141,7 +144,7 @@ void bench_print_distance(const char *when) {
         return;
     }
     for (unsigned i = 0; i < PROBE_ROUNDS; i++) {
-        one_way[i] = probe_round();
+        one_way[i] = bench_distance_ns(PROBE_TRIPS);
     }
     double median = bench_quantile(one_way, PROBE_ROUNDS, 0.5); /* sorts */
     printf("# one-way cache line CPU %u to %u %s: %.0f ns (%.0f to %.0f)\n", place(0), place(1),
@@ -151,7 +154,8 @@ void bench_print_distance(const char *when) {
         printf("# load average %s: %.2f\n", when, load);
     }
     if (median > BUSY_NS) {
-        printf("# BUSY: other programs ran %s these jobs; the figures are not fit to compare\n", when);
+        printf("# BUSY: other programs ran %s these jobs; the figures are not fit to compare\n",
+               when);
     }
     fflush(stdout);
 }

@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETTLE_NS   (10ull * 1000000ull)
-#define WARM_PART   16u /* a fresh contestant first does 1/16 of the work, not counted */
-#define METRICS_MAX 3u
+#define SETTLE_NS      (10ull * 1000000ull)
+#define WARM_PART      16u /* a fresh contestant first does 1/16 of the work, not counted */
+#define METRICS_MAX    3u
+#define DISTANCE_TRIPS 2000u
 
 struct series {
     double value[METRICS_MAX][BENCH_ROUNDS_MAX];
@@ -95,7 +96,9 @@ static void run_entry(const struct bench_job *job, const struct bench_entry *ent
         return;
     }
     run_once(entry->contestant, &warm, &run);
+    double cpu_ns = bench_others_cpu_ns();
     run_once(entry->contestant, &config, &run);
+    cpu_ns = bench_others_cpu_ns() - cpu_ns;
     entry->contestant->close();
     if (!keep) {
         return;
@@ -105,7 +108,8 @@ static void run_entry(const struct bench_job *job, const struct bench_entry *ent
     if (job->kind == BENCH_LATENCY) {
         keep_latency(s, &run, rounds);
     } else {
-        s->value[0][s->n] = (double)run.seen * 1000.0 / (double)(run.elapsed_ns + 1);
+        double ns = job->kind == BENCH_CPU ? cpu_ns : (double)run.elapsed_ns;
+        s->value[0][s->n] = (double)run.seen * 1000.0 / (ns + 1);
     }
     s->n++;
 }
@@ -126,7 +130,8 @@ static void print_entry(const struct bench_job *job, const struct bench_entry *e
         printf("%s p99.9,%s,%.4g,%.4g,%.4g,us\n", job->name, entry->name, tail, s->value[2][0],
                s->value[2][s->n - 1]);
     } else {
-        print_row(job->name, "", entry->name, s->value[0], s->n, "M/s");
+        print_row(job->name, "", entry->name, s->value[0], s->n,
+                  job->kind == BENCH_CPU ? "M/s of CPU" : "M/s");
     }
     if (job->kind == BENCH_STREAM && s->n != 0) {
         double percent = 100.0 * (double)s->lost / (double)s->expected;
@@ -155,8 +160,10 @@ void bench_run_job(const struct bench_job *job, unsigned rounds) {
     rounds = rounds != 0 ? rounds : job->rounds;
     rounds = rounds < BENCH_ROUNDS_MAX ? rounds : BENCH_ROUNDS_MAX;
     memset(all, 0, sizeof all);
+    double distance[BENCH_ROUNDS_MAX + 1];
     fprintf(stderr, "%-28s", job->name);
     for (unsigned round = 0; round <= rounds; round++) {
+        distance[round] = bench_distance_ns(DISTANCE_TRIPS);
         for (unsigned i = 0; i < n; i++) {
             unsigned turn = (i + round) % n;
             if (job->entries[turn].contestant != NULL && !all[turn].failed) {
@@ -166,6 +173,9 @@ void bench_run_job(const struct bench_job *job, unsigned rounds) {
         fputc('.', stderr);
     }
     fputc('\n', stderr);
+    double median = bench_quantile(distance, rounds + 1, 0.5); /* sorts */
+    printf("# during %s: one-way cache line %.0f ns (%.0f to %.0f)\n", job->name, median,
+           distance[0], distance[rounds]);
     for (unsigned i = 0; i < n; i++) {
         print_entry(job, &job->entries[i], &all[i]);
         free(all[i].pool);

@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #define NOTED_MAX 256u
 
@@ -35,6 +37,26 @@ unsigned bench_threads_list(long *ids, unsigned max) {
     closedir(dir);
     qsort(ids, n, sizeof *ids, compare_ids);
     return n;
+}
+
+double bench_thread_cpu_ns(long id) {
+    /* The kernel's encoding of "CPU clock of thread id" (linux: posix-timers, CPUCLOCK_SCHED). */
+    clockid_t clock = (clockid_t)((~(unsigned)id << 3) | 6u);
+    struct timespec used;
+    if (clock_gettime(clock, &used) != 0) {
+        return 0;
+    }
+    return (double)used.tv_sec * 1e9 + (double)used.tv_nsec;
+}
+
+double bench_others_cpu_ns(void) {
+    long ids[NOTED_MAX];
+    unsigned n = bench_threads_list(ids, NOTED_MAX);
+    double sum = 0;
+    for (unsigned i = 0; i < n; i++) {
+        sum += ids[i] == (long)getpid() ? 0 : bench_thread_cpu_ns(ids[i]);
+    }
+    return sum;
 }
 
 void bench_threads_note(void) {

@@ -23,8 +23,9 @@
 
 enum exit_code { EXIT_FINE = 0, EXIT_FILES = 1, EXIT_USAGE = 2, EXIT_ENGINE = 3 };
 
-#define WAIT_NS    100000000u
-#define MAX_YIELDS 60000u /* x LL_PAUSE_NS: how long a stage waits for the next one */
+#define MAX_CLIENTS 2u /* threads inside that are no workers: this one */
+#define WAIT_NS     100000000u
+#define MAX_YIELDS  60000u /* x LL_PAUSE_NS: how long a stage waits for the next one */
 
 struct run {
     struct options options;
@@ -38,10 +39,16 @@ struct run {
 };
 
 /* Blocks make 68% of the arena. What can be in flight or held at the same time: full
- * channels, the counter's tables of each worker, the reducer's tables. */
+ * channels, the counter's tables of each worker, the reducer's tables. Traces get 2%, so
+ * one that shall hold a whole run needs a large arena. */
 static size_t arena_size(const struct options *options) {
+    const size_t trace_max = (size_t)1 << 30; /* address space; unused pages cost nothing */
     if (options->memory != 0) {
         return options->memory;
+    }
+    if (options->trace_file != NULL) {
+        size_t wanted = (options->workers + (size_t)MAX_CLIENTS) << 28;
+        return wanted < trace_max ? wanted : trace_max;
     }
     size_t blocks = (LL_BYTES_SLOTS + LL_TEXT_SLOTS) * (size_t)(64 * 1024);
     blocks += (LL_COUNTS_SLOTS + LL_WORDS_SLOTS + 128) * (size_t)(128 * 1024);
@@ -55,6 +62,7 @@ static int boot(struct run *run) {
         .arena_size = arena_size(&run->options),
         .n_workers = run->options.workers,
         .n_tenants = 1,
+        .max_clients = MAX_CLIENTS,
         .max_yields = MAX_YIELDS,
         .trace_level = run->options.trace_file != NULL ? GMK_TRACE_ALL : GMK_TRACE_OFF,
         .dump_on_request = true,
@@ -90,14 +98,26 @@ static int write_bytes(void *file, const void *bytes, size_t size) {
     return fwrite(bytes, 1, size, file) == size ? GMK_OK : GMK_ESYS;
 }
 
+static int write_trace(gmk_kernel_t *kernel, FILE *file) {
+    gmk_trace_stats_t stats;
+    int status = gmk_trace_export(kernel, write_bytes, file, &stats);
+    if (status == GMK_OK && stats.overwritten > 0) {
+        say("the trace holds the newest %llu events; older ones had to give way",
+            (unsigned long long)stats.records);
+    }
+    return status;
+}
+
+static int write_metrics(gmk_kernel_t *kernel, FILE *file) {
+    return gmk_prometheus(kernel, write_bytes, file);
+}
+
 /* Runs an export of the engine into a file; reports what went wrong. */
-static void export_to(struct run *run, const char *name, bool trace) {
+static void export_to(struct run *run, const char *name, int (*export)(gmk_kernel_t *, FILE *)) {
     FILE *file = name != NULL ? fopen(name, "wb") : stderr;
-    int status = GMK_ESYS;
-    if (file != NULL) {
-        status = trace ? gmk_trace_export(&run->kernel, write_bytes, file, NULL)
-                       : gmk_prometheus(&run->kernel, write_bytes, file);
-        status = fflush(file) == 0 ? status : GMK_ESYS;
+    int status = file != NULL ? export(&run->kernel, file) : GMK_ESYS;
+    if (file != NULL && fflush(file) != 0) {
+        status = GMK_ESYS;
     }
     if (status != GMK_OK) {
         say("%s: %s", name != NULL ? name : "standard error",
@@ -139,17 +159,20 @@ static enum exit_code count(struct run *run) {
     uint64_t start_ns = clock_ns();
     int status = boot(run);
     if (status != GMK_OK) {
-        say("the engine did not boot: %s (%s)", gmk_strerror(status), gmk_error_name(status));
+        say("the engine did not boot: %s (%s)",
+            status == GMK_ENOMEM ? "it needs more --memory, or fewer --workers"
+                                 : gmk_strerror(status),
+            gmk_error_name(status));
         return EXIT_ENGINE;
     }
     status = pump(run);
     progress_end(&run->progress);
     gmk_counts(&run->kernel, &counts);
     if (run->options.trace_file != NULL) {
-        export_to(run, run->options.trace_file, true);
+        export_to(run, run->options.trace_file, write_trace);
     }
     if (run->options.metrics) {
-        export_to(run, run->options.metrics_file, false);
+        export_to(run, run->options.metrics_file, write_metrics);
     }
     int halted = gmk_halt(&run->kernel);
     if (!trusted(run, status != GMK_OK ? status : halted, &counts)) {

@@ -25,13 +25,21 @@ int source_open(struct source *source, gmk_kernel_t *kernel, gmk_ctx_t *ctx,
     return gmk_chan_find(ctx, LL_BYTES_CHANNEL, &source->channel);
 }
 
-/* Takes an empty block. Without memory it waits until everything in flight is done with:
- * a second refusal then means that there is too little even for one block. */
+static int send_word(struct source *source, uint64_t word) {
+    gmk_task_t message = {.type = LL_BYTES, .meta0 = word};
+    return gmk_chan_send(source->ctx, source->channel, &message, FOREVER_NS);
+}
+
+/* Takes an empty block. Without memory it waits until nothing is in flight, and if that is
+ * not enough has the pipeline send on all that it holds. */
 static int new_block(struct source *source) {
     source->used = 0;
     source->block = gmk_alloc(source->ctx, LL_BYTES_MAX);
-    if (source->block == NULL) {
-        int status = gmk_drain(source->kernel, FOREVER_NS);
+    for (unsigned attempt = 0; source->block == NULL && attempt < 2; attempt++) {
+        int status = attempt == 0 ? GMK_OK : send_word(source, LL_BYTES_SQUEEZE);
+        if (status == GMK_OK) {
+            status = gmk_drain(source->kernel, FOREVER_NS);
+        }
         if (status != GMK_OK) {
             return status;
         }
@@ -68,7 +76,8 @@ static void report(struct source *source, const char *name, gzFile file) {
 
 static void show_progress(const struct source *source, gzFile file, bool sized) {
     z_off_t offset = sized ? gzoffset(file) : 0;
-    progress_show(source->progress, source->disk_done + (offset > 0 ? (uint64_t)offset : 0),
+    uint64_t on_disk = source->disk_done + (offset > 0 ? (uint64_t)offset : 0);
+    progress_show(source->progress, source->progress->total > 0 ? on_disk : source->bytes,
                   "reading");
 }
 
@@ -126,7 +135,5 @@ int source_close(struct source *source) {
     }
     gmk_free(source->ctx, source->block);
     source->block = NULL;
-    gmk_task_t end = {.type = LL_BYTES};
-    return status != GMK_OK ? status
-                            : gmk_chan_send(source->ctx, source->channel, &end, FOREVER_NS);
+    return status != GMK_OK ? status : send_word(source, LL_BYTES_END);
 }

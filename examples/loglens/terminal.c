@@ -45,6 +45,15 @@ void progress_start(struct progress *progress, uint64_t total) {
     };
 }
 
+static void draw_bar(double part) {
+    char bar[BAR_CELLS + 1];
+    unsigned cells = (unsigned)((part > 1 ? 1 : part) * BAR_CELLS);
+    memset(bar, '.', BAR_CELLS);
+    memset(bar, '#', cells);
+    bar[BAR_CELLS] = '\0';
+    fprintf(stderr, "[%s] %3.0f%%  ", bar, (part > 1 ? 1 : part) * 100);
+}
+
 void progress_show(struct progress *progress, uint64_t done, const char *doing) {
     progress->done = done;
     if (!progress->shown) {
@@ -56,15 +65,11 @@ void progress_show(struct progress *progress, uint64_t done, const char *doing) 
     }
     progress->drawn_ns = now;
     double seconds = (double)(now - progress->started_ns) / 1e9;
-    double part = progress->total == 0 ? 0 : (double)done / (double)progress->total;
-    part = part > 1 ? 1 : part;
-    char bar[BAR_CELLS + 1];
-    unsigned cells = (unsigned)(part * BAR_CELLS);
-    memset(bar, '.', BAR_CELLS);
-    memset(bar, '#', cells);
-    bar[BAR_CELLS] = '\0';
-    fprintf(stderr, "\r\033[K%-8s [%s] %3.0f%%  %.1f MB  %.1f s", doing, bar, part * 100,
-            (double)done / 1e6, seconds);
+    fprintf(stderr, "\r\033[K%-8s ", doing);
+    if (progress->total > 0) {
+        draw_bar((double)done / (double)progress->total);
+    }
+    fprintf(stderr, "%.1f MB  %.1f s", (double)done / 1e6, seconds);
     fflush(stderr);
     bar_visible = true;
 }

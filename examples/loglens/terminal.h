@@ -11,7 +11,7 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * Main thread only. */
 struct progress {
     bool shown;     /* is there a terminal? */
-    uint64_t total; /* bytes of all files, as they lie on the disk; 0: not known */
+    uint64_t total; /* bytes of all files, as they lie on the disk; 0: not known, no bar */
     uint64_t done;
     uint64_t started_ns;
     uint64_t drawn_ns;

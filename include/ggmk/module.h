@@ -75,9 +75,11 @@ typedef struct gmk_module {
     enum gmk_privilege privilege;
 
     /* Lifecycle, each may be NULL, each on the booting thread with a context of its own:
-     * early_init  before workers run (GMK_KERNEL only): nothing may be submitted yet;
-     * init        workers run; set ctx->state here;
-     * fini        in reverse order; ordinary work has drained.
+     * early_init  (GMK_KERNEL only) before the declared channels are open;
+     * init        channels are open; set ctx->state here. What an init submits or sends waits
+     *             until every init has run: workers start last, so no handler ever meets a
+     *             module that is not up. Hence an init must not wait for a task;
+     * fini        in reverse order, workers still run; ordinary work has drained.
      * A failing init (not GMK_OK) makes boot return EINIT after fini of exactly the
      * modules whose init had succeeded (and early_fini of whose early_init had). */
     int (*early_init)(gmk_ctx_t *ctx);
@@ -94,12 +96,19 @@ extern gmk_module_t *__start_gmk_modules[] __attribute__((weak, visibility("hidd
 extern gmk_module_t *__stop_gmk_modules[] __attribute__((weak, visibility("hidden")));
 GMK_API void gmk_modules_section(gmk_module_t *const *first, gmk_module_t *const *end);
 
+/* Takes it back when the program or library that holds the section goes (dlclose). */
+GMK_API void gmk_modules_section_gone(gmk_module_t *const *first, gmk_module_t *const *end);
+
 #define GMK_MODULE(module)                                                     \
     static gmk_module_t *const gmk_module_entry_##module                       \
         __attribute__((section("gmk_modules"), used)) = &(module);             \
     __attribute__((constructor)) static void gmk_module_found_##module(void) { \
         gmk_modules_section((gmk_module_t *const *)__start_gmk_modules,        \
                             (gmk_module_t *const *)__stop_gmk_modules);        \
+    }                                                                          \
+    __attribute__((destructor)) static void gmk_module_gone_##module(void) {   \
+        gmk_modules_section_gone((gmk_module_t *const *)__start_gmk_modules,   \
+                                 (gmk_module_t *const *)__stop_gmk_modules);   \
     }
 
 /* ---- Services: typed interfaces that modules publish --------------------------- */

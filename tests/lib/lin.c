@@ -66,8 +66,8 @@ static void collect_pushes(struct history *h) {
         for (size_t i = 0; i < h->logs[l].count; i++) {
             const struct lin_op *op = &h->logs[l].ops[i];
             if (op->kind == LIN_PUSH)
-                h->items[h->n_items++] = (struct item){op->value, op->begin, op->end,
-                                                       NEVER,     NEVER,     0, NEVER};
+                h->items[h->n_items++] =
+                    (struct item){op->value, op->begin, op->end, NEVER, NEVER, 0, NEVER};
         }
     qsort(h->items, h->n_items, sizeof *h->items, by_value);
 }
@@ -84,9 +84,7 @@ static struct lin_verdict match_pops(struct history *h) {
                 continue;
             struct item key = {.value = op->value};
             struct item *item =
-                h->n_items == 0
-                    ? NULL
-                    : bsearch(&key, h->items, h->n_items, sizeof key, by_value);
+                h->n_items == 0 ? NULL : bsearch(&key, h->items, h->n_items, sizeof key, by_value);
             if (item == NULL)
                 return fault("fresh: a value was popped that nobody pushed", op->value);
             if (item->pop_begin != NEVER)

@@ -70,8 +70,7 @@ static inline uint64_t lin_tick(void) {
 
 /* Appends to a thread's log; when it is full the operation is not recorded and false comes
  * back: stop recording then, for a history with holes proves nothing. */
-bool lin_add(struct lin_log *log, enum lin_kind kind, uint64_t begin, uint64_t end,
-             uint64_t value);
+bool lin_add(struct lin_log *log, enum lin_kind kind, uint64_t begin, uint64_t end, uint64_t value);
 
 /* Judges the union of `n` logs. Values must be distinct among pushes. */
 struct lin_verdict lin_check_fifo(const struct lin_log *logs, size_t n, struct lin_rules rules);

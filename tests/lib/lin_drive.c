@@ -41,8 +41,7 @@ static void *runner_main(void *arg) {
         if (pause == 0)
             sched_yield();
         else if (pause < 16)
-            for (volatile uint64_t spin = 0; spin < pause * 8; spin++) {
-            }
+            for (volatile uint64_t spin = 0; spin < pause * 8; spin++) {}
     }
     return NULL;
 }

@@ -10,7 +10,7 @@
  * consumes what it copies. */
 
 #define CAP 2
-#define TASKS 4
+#define TASKS 5
 
 /* head: one word in the code, so one step reads or swaps both halves. */
 byte real = 0, lag = 0;
@@ -27,33 +27,45 @@ byte n_taken = 0;
 byte users[CAP], newest_users = 0;
 byte copying = 0;         /* thieves that are */
 
-inline enter(counter) { d_step { assert(counter == 0); counter++ } }
-inline leave(counter) { d_step { counter-- } }
+/* Each atomic block below is one access to shared memory and local steps after it. */
+
 inline take(task) {
-    d_step { assert(task != 0 && !taken[task]); taken[task] = true; n_taken++ }
+    assert(task != 0 && !taken[task]);
+    taken[task] = true;
+    n_taken++
+}
+
+/* Reading a slot takes time: the second step is its end. */
+inline read_slot(pos) {
+    atomic {
+        assert(users[(pos) % CAP] == 0);
+        users[(pos) % CAP]++;
+        assert(slot[(pos) % CAP] == entered[pos]);
+        take(slot[(pos) % CAP])
+    }
+    users[(pos) % CAP]--
 }
 
 /* Owner: appends `task` to the ring; `ok` tells whether it fitted. */
 inline push(task) {
-    d_step {
+    atomic {
         ok = (tail - (real - lag) < CAP);
-        if :: !ok && copying == 0 -> assert(tail - real == CAP) :: else fi
+        if
+        :: ok -> entered[tail] = task
+        :: !ok && copying == 0 -> assert(tail - real == CAP)
+        :: else
+        fi
     }
     if
     :: ok ->
-        d_step { entered[tail] = task }
+        atomic {
+            at = tail; /* our own variable */
 #ifdef BUG_TAIL_EARLY
-        tail++;
+            tail = at + 1
 #endif
-        enter(users[at % CAP]);
-        slot[at % CAP] = task;
-        leave(users[at % CAP]);
-        at++;
-#ifndef BUG_TAIL_EARLY
-        tail = at
-#else
-        skip
-#endif
+        }
+        atomic { assert(users[at % CAP] == 0); users[at % CAP]++; slot[at % CAP] = task }
+        atomic { users[at % CAP]--; tail = at + 1; at = 0 }
     :: else
     fi
 }
@@ -61,13 +73,13 @@ inline push(task) {
 /* Owner: takes the oldest of the ring; nothing when it is empty. */
 inline pop() {
     do
-    :: d_step { old_real = real; old_lag = lag };
-       if
-       :: old_real == tail -> assert(real == tail); break
-       :: else
-       fi;
+    :: atomic {
+           old_real = real;
+           old_lag = lag;
+           if :: old_real == tail -> break :: else fi
+       }
 #ifdef BUG_POP_STORE
-       d_step { real = old_real + 1; ok = true };
+       atomic { real = old_real + 1; ok = true }
 #else
        atomic {
            ok = (real == old_real && lag == old_lag);
@@ -77,76 +89,89 @@ inline pop() {
 #ifdef BUG_LAG_LOST
                lag = 0
 #else
-               lag = (old_lag == 0 -> 0 : old_lag + 1)
+               if :: old_lag > 0 -> lag = old_lag + 1 :: else fi
 #endif
            :: else
            fi
        }
 #endif
-       if
-       :: ok ->
-           enter(users[old_real % CAP]);
-           assert(slot[old_real % CAP] == entered[old_real]);
-           take(slot[old_real % CAP]);
-           leave(users[old_real % CAP]);
-           break
-       :: else
-       fi
-    od
+       if :: ok -> read_slot(old_real); break :: else fi
+    od;
+    atomic { old_real = 0; old_lag = 0; ok = false }
 }
 
+/* Owner: the newest slot's task; `got` is 0 when there is none. */
 inline pop_newest() {
     atomic { ok = (newest_state == FULL); if :: ok -> newest_state = NONE :: else fi }
     if
-    :: ok -> enter(newest_users); got = newest; leave(newest_users)
+    :: ok ->
+        atomic { assert(newest_users == 0); newest_users++; got = newest }
+        newest_users--
     :: else
     fi
 }
 
+inline fill_newest(task) {
+    atomic { assert(newest_users == 0); newest_users++; newest = task }
+    atomic { newest_users--; newest_state = FULL; ok = true }
+}
+
 inline push_newest(task) {
-    ok = true;
     if
     :: newest_state == LEAVING -> push(task)
-    :: newest_state == FULL && tail - (real - lag) >= CAP -> ok = false
-    :: newest_state == FULL && tail - (real - lag) < CAP ->
-        pop_newest();
+    :: newest_state == FULL ->
+        ok = (tail - (real - lag) < CAP);
         if
-        :: ok -> push(got); assert(ok); fill_newest(task)
-        :: else -> push(task); assert(ok)
+        :: ok ->
+            pop_newest();
+            if
+            :: ok -> push(got); assert(ok); fill_newest(task)
+            :: else -> push(task); assert(ok)
+            fi;
+            got = 0
+        :: else
         fi
     :: newest_state == NONE -> fill_newest(task)
     fi
-}
-
-inline fill_newest(task) {
-    enter(newest_users);
-    newest = task;
-    leave(newest_users);
-    newest_state = FULL
 }
 
 proctype owner() {
     byte at = 0, next = 1, old_real, old_lag, got;
     bool ok;
     do
-    :: next <= TASKS -> push(next); if :: ok -> next++ :: else fi
-    :: next <= TASKS -> push_newest(next); if :: ok -> next++ :: else fi
+    :: next <= TASKS -> push(next); atomic { if :: ok -> next++ :: else fi; ok = false }
+    :: next <= TASKS -> push_newest(next); atomic { if :: ok -> next++ :: else fi; ok = false }
     :: n_taken < TASKS -> pop()
-    :: n_taken < TASKS -> pop_newest(); if :: ok -> take(got) :: else fi
+    :: n_taken < TASKS ->
+        pop_newest();
+        atomic { if :: ok -> take(got) :: else fi; ok = false; got = 0 }
     :: n_taken == TASKS -> break
     od
 }
 
+inline copy_stolen() {
+#ifdef BUG_GIVE_BACK_EARLY
+    lag = 0;
+#endif
+    do
+    :: count > 0 -> read_slot(old_real); atomic { old_real++; count-- }
+    :: else -> break
+    od;
+    /* A swap that repeats until it succeeds, and only the lag changes: one step. */
+    atomic { lag = 0; copying-- }
+}
+
 inline steal() {
-    d_step { old_real = real; old_lag = lag };
-    old_tail = tail;
+    atomic { old_real = real; old_lag = lag }
+    atomic {
+        if
+        :: old_lag != 0 || tail <= old_real || tail - old_real > CAP
+        :: else -> /* any number is right; the code takes half */
+            if :: count = 1 :: count = tail - old_real fi
+        fi
+    }
     if
-    :: old_lag != 0 || old_tail <= old_real || old_tail - old_real > CAP
-    :: else ->
-        if /* any number is right; the code takes half */
-        :: count = 1
-        :: count = old_tail - old_real
-        fi;
+    :: count > 0 ->
         atomic {
             ok = (real == old_real && lag == old_lag);
             if
@@ -160,25 +185,9 @@ inline steal() {
             fi
         }
         if :: ok -> copy_stolen() :: else fi
-    fi
-}
-
-inline copy_stolen() {
-#ifdef BUG_GIVE_BACK_EARLY
-    d_step { lag = 0 };
-#endif
-    i = 0;
-    do
-    :: i < count ->
-        enter(users[(old_real + i) % CAP]);
-        assert(slot[(old_real + i) % CAP] == entered[old_real + i]);
-        take(slot[(old_real + i) % CAP]);
-        leave(users[(old_real + i) % CAP]);
-        i++
-    :: else -> break
-    od;
-    /* A swap that repeats until it succeeds, and only the lag changes: one step. */
-    atomic { lag = 0; copying-- }
+    :: else
+    fi;
+    atomic { old_real = 0; old_lag = 0; count = 0; ok = false }
 }
 
 inline steal_newest() {
@@ -188,16 +197,14 @@ inline steal_newest() {
 #ifdef BUG_NEWEST_EARLY
         newest_state = NONE;
 #endif
-        enter(newest_users);
-        take(newest);
-        leave(newest_users);
-        newest_state = NONE
+        atomic { assert(newest_users == 0); newest_users++; take(newest) }
+        atomic { newest_users--; newest_state = NONE; ok = false }
     :: else
     fi
 }
 
 proctype thief(bool also_newest) {
-    byte old_real, old_lag, old_tail, count, i;
+    byte old_real, old_lag, count;
     bool ok;
     do
     :: n_taken < TASKS -> steal()

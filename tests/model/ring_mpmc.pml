@@ -29,141 +29,147 @@ byte popped = 0;
 #define SAME(a, b) ((a) == (b))
 #endif
 
-/* One compare-and-swap; `ok` tells. A failed one does not reload: the caller starts over. */
-#ifdef BUG_NO_SWAP
-#define SWAP(word, pos, add, ok) \
-    if :: word == pos -> ok = true :: else -> ok = false fi; \
-    if :: ok -> word = pos + add :: else fi
-#else
-#define SWAP(word, pos, add, ok) \
-    atomic { if :: SAME(word, pos) -> word = pos + add; ok = true :: else -> ok = false fi }
-#endif
+/* Each atomic block below is one access to shared memory and local steps after it. Variables
+ * go back to 0 when they are no longer needed: fewer states to search. */
 
-inline enter(index) { d_step { assert(users[index] == 0); users[index]++ } }
-inline leave(index) { d_step { users[index]-- } }
+/* The compare-and-swap; `ok` tells. A failed one does not reload: the caller starts over. */
+inline swap(word, add, peers) {
+#ifdef BUG_NO_SWAP
+    ok = SAME(word, pos);
+#endif
+    atomic {
+#ifndef BUG_NO_SWAP
+        ok = SAME(word, pos);
+#endif
+        if :: ok -> word = pos + add; peers++ :: else fi
+    }
+}
+
+/* What the producer sees at `until`; when it is "full", is that true? */
+inline look_at_freed() {
+    ok = (freed[until % CAP] == until % MOD);
+    if
+    :: !ok && until == pos && popping == 0 && push_pos == pos -> assert(push_pos - pop_pos == CAP)
+    :: else
+    fi
+}
+
+/* Puts `value` and following into the `got` cells from `pos` on. */
+inline fill_cells(value) {
+    d_step { i = 0; do :: i < got -> claimed[pos + i] = value + i; i++ :: else -> break od; i = 0 }
+    do
+    :: i < got ->
+#ifdef BUG_TURN_EARLY
+        turn[(pos + i) % CAP] = (pos + i + 1) % MOD;
+#endif
+        atomic {
+            assert(users[(pos + i) % CAP] == 0);
+            users[(pos + i) % CAP]++;
+            cell[(pos + i) % CAP] = value + i
+        }
+        atomic {
+            users[(pos + i) % CAP]--;
+            turn[(pos + i) % CAP] = (pos + i + 1) % MOD;
+            i++
+        }
+    :: else -> break
+    od;
+    atomic { pushing--; i = 0 }
+}
 
 /* Pushes up to `count` values, `value` and following; `got` tells how many went in. */
 inline push(count, value) {
     do
     :: pos = push_pos;
-       until = free_until;
-       if :: until < pos -> until = pos :: else fi;
-       got = 0;
-       exact = false;
+       atomic { until = free_until; if :: until < pos -> until = pos :: else fi }
        do
-       :: until - pos < LOOK ->
-           d_step {
-               /* The look at `freed`; whether it is exact is decided here. */
-               if
-               :: freed[until % CAP] == until % MOD -> ok = true
-               :: else -> ok = false; exact = (popping == 0 && push_pos == pos)
-               fi;
-               if
-               :: !ok && exact && until == pos -> assert(push_pos - pop_pos == CAP)
-               :: else
-               fi
-           }
-           if :: ok -> until++ :: else -> break fi
-       :: else -> break
+       :: atomic {
+              if :: until - pos < LOOK -> look_at_freed() :: else -> ok = false fi;
+              if :: ok -> until++ :: else -> break fi
+          }
        od;
+       atomic {
 #ifdef BUG_UNTIL_TOO_FAR
-       until++;
+           until++;
 #endif
-       free_until = until;
-       got = until - pos;
-       if :: got > count -> got = count :: else fi;
+           free_until = until;
+           got = until - pos;
+           until = 0;
+           if :: got > count -> got = count :: else fi
+       }
        if
-       :: got == 0 ->
-           if :: push_pos == pos -> break :: else fi
+       :: got == 0 -> if :: push_pos == pos -> break :: else fi
        :: else ->
-           d_step { pushing++ }
-           SWAP(push_pos, pos, got, ok);
-           if
-           :: ok ->
-               d_step { i = 0; do :: i < got -> claimed[pos + i] = value + i; i++ :: else -> break od }
-               i = 0;
-               do
-               :: i < got ->
-#ifdef BUG_TURN_EARLY
-                   turn[(pos + i) % CAP] = (pos + i + 1) % MOD;
-#endif
-                   enter((pos + i) % CAP);
-                   cell[(pos + i) % CAP] = value + i;
-                   leave((pos + i) % CAP);
-                   turn[(pos + i) % CAP] = (pos + i + 1) % MOD;
-                   i++
-               :: else -> break
-               od;
-               skip; /* a break may not land on a d_step */
-               d_step { pushing-- }
-               break
-           :: else -> d_step { pushing-- }
-           fi
+           swap(push_pos, got, pushing);
+           if :: ok -> fill_cells(value); break :: else fi
        fi
-    od
+    od;
+    atomic { pos = 0; ok = false }
+}
+
+/* What the consumer sees at `pos` + `got`; when it is "empty", is that true? */
+inline look_at_turn() {
+    ok = (turn[(pos + got) % CAP] == (pos + got + 1) % MOD);
+    if
+    :: !ok && got == 0 && pushing == 0 && pop_pos == pos -> assert(push_pos == pop_pos)
+    :: else
+    fi
+}
+
+/* Takes the values of the `got` cells from `pos` on. */
+inline drain_cells() {
+    do
+    :: i < got ->
+#ifdef BUG_FREED_EARLY
+        freed[(pos + i) % CAP] = (pos + i + CAP) % MOD;
+#endif
+        atomic {
+            assert(users[(pos + i) % CAP] == 0);
+            users[(pos + i) % CAP]++;
+            assert(claimed[pos + i] != 0 && cell[(pos + i) % CAP] == claimed[pos + i]);
+            claimed[pos + i] = 0;
+            popped++
+        }
+        atomic {
+            users[(pos + i) % CAP]--;
+            freed[(pos + i) % CAP] = (pos + i + CAP) % MOD;
+            i++
+        }
+    :: else -> break
+    od;
+    atomic { popping--; i = 0 }
 }
 
 /* Pops up to `count` values; `got` tells how many came. */
 inline pop(count) {
     do
     :: pos = pop_pos;
-       got = 0;
        do
-       :: got < count ->
-           d_step {
-               if
-               :: turn[(pos + got) % CAP] == (pos + got + 1) % MOD -> ok = true
-               :: else -> ok = false;
-                   if
-                   :: got == 0 && pushing == 0 && pop_pos == pos -> assert(push_pos == pop_pos)
-                   :: else
-                   fi
-               fi
-           }
-           if :: ok -> got++ :: else -> break fi
-       :: else -> break
+       :: atomic {
+              if :: got < count -> look_at_turn() :: else -> ok = false fi;
+              if :: ok -> got++ :: else -> break fi
+          }
        od;
        if
-       :: got == 0 ->
-           if :: pop_pos == pos -> break :: else fi
+       :: got == 0 -> if :: pop_pos == pos -> break :: else fi
        :: else ->
-           d_step { popping++ }
-           SWAP(pop_pos, pos, got, ok);
-           if
-           :: ok ->
-               i = 0;
-               do
-               :: i < got ->
-#ifdef BUG_FREED_EARLY
-                   freed[(pos + i) % CAP] = (pos + i + CAP) % MOD;
-#endif
-                   enter((pos + i) % CAP);
-                   assert(cell[(pos + i) % CAP] == claimed[pos + i]);
-                   d_step { assert(claimed[pos + i] != 0); claimed[pos + i] = 0; popped++ }
-                   leave((pos + i) % CAP);
-                   freed[(pos + i) % CAP] = (pos + i + CAP) % MOD;
-                   i++
-               :: else -> break
-               od;
-               skip; /* a break may not land on a d_step */
-               d_step { popping-- }
-               break
-           :: else -> d_step { popping-- }
-           fi
-       fi
-    od
+           swap(pop_pos, got, popping);
+           if :: ok -> drain_cells(); break :: else fi
+       fi;
+       got = 0
+    od;
+    atomic { pos = 0; got = 0; ok = false }
 }
 
 /* Pushes `amount` values from `first` on, at most `bulk` at a time. */
 proctype producer(byte first; byte amount; byte bulk) {
     byte pos, until, got, want, i, sent = 0;
-    bool ok, exact;
+    bool ok;
     do
     :: sent < amount ->
-        want = amount - sent;
-        if :: want > bulk -> want = bulk :: else fi;
+        atomic { want = amount - sent; if :: want > bulk -> want = bulk :: else fi }
         push(want, first + sent);
-        sent = sent + got
+        atomic { sent = sent + got; got = 0 }
     :: else -> break
     od
 }

@@ -22,9 +22,9 @@ struct world {
     struct ring_mpmc *ring;
     struct localq *queues[WORKERS];
     uint64_t trees;
-    bool poor; /* only worker 0 sees the ring: the others live on what they steal */
-    _Atomic uint8_t *runs;     /* per task */
-    _Atomic uint64_t to_run;   /* tasks that exist or will */
+    bool poor;               /* only worker 0 sees the ring: the others live on what they steal */
+    _Atomic uint8_t *runs;   /* per task */
+    _Atomic uint64_t to_run; /* tasks that exist or will */
     _Atomic bool failed;
     _Atomic uint64_t stolen;
 };
@@ -69,8 +69,8 @@ static void run(struct worker *self, gmk_task_t task) {
         }
         atomic_fetch_sub(&world->to_run, 1);
         for (uint64_t child = 1; now.meta1 > 0 && child <= 2; child++) {
-            gmk_task_t next = {.type = 1, .seq = now.seq, .meta0 = 2 * now.meta0 + child,
-                               .meta1 = now.meta1 - 1};
+            gmk_task_t next = {
+                .type = 1, .seq = now.seq, .meta0 = 2 * now.meta0 + child, .meta1 = now.meta1 - 1};
             next.when_ns = ~next.meta0;
             if (!enqueue(self, &next))
                 stack[depth++] = next;
@@ -112,8 +112,7 @@ static void *worker_main(void *arg) {
 static void *make_ring(struct world *world) {
     size_t bytes = ring_mpmc_bytes(256);
     void *memory = aligned_alloc(GMK_FALSE_SHARING, bytes);
-    assert_int_equal(ring_mpmc_init_at(&world->ring, memory, bytes, 256, UINT32_MAX - 99u),
-                     GMK_OK);
+    assert_int_equal(ring_mpmc_init_at(&world->ring, memory, bytes, 256, UINT32_MAX - 99u), GMK_OK);
     return memory;
 }
 

@@ -88,8 +88,8 @@ static void *consume(void *arg) {
 
     while (atomic_load(&load->left) > 0 && !atomic_load(&load->failed)) {
         size_t size = next_size(self);
-        size_t got = size == 1 ? ring_pop_mpmc(load->ring, tasks)
-                               : ring_pop_n_mpmc(load->ring, tasks, size);
+        size_t got =
+            size == 1 ? ring_pop_mpmc(load->ring, tasks) : ring_pop_n_mpmc(load->ring, tasks, size);
         for (size_t i = 0; i < got; i++)
             judge(load, &tasks[i], expected);
         if (got > 0)
@@ -101,8 +101,8 @@ static void *consume(void *arg) {
 }
 
 static void run_mpmc(unsigned producers, unsigned consumers, uint64_t capacity, uint64_t total) {
-    struct load load = {.producers = producers, .consumers = consumers,
-                        .each = scale(total) / producers};
+    struct load load = {
+        .producers = producers, .consumers = consumers, .each = scale(total) / producers};
     struct actor actors[2 * SIDE_MAX];
     size_t bytes = ring_mpmc_bytes(capacity);
     void *memory = aligned_alloc(GMK_FALSE_SHARING, bytes);
@@ -110,13 +110,13 @@ static void run_mpmc(unsigned producers, unsigned consumers, uint64_t capacity, 
     atomic_init(&load.left, load.each * producers);
     load.seen = calloc(load.each * producers, 1);
     assert_non_null(load.seen);
-    assert_int_equal(
-        ring_mpmc_init_at(&load.ring, memory, bytes, capacity, UINT32_MAX - load.each), GMK_OK);
+    assert_int_equal(ring_mpmc_init_at(&load.ring, memory, bytes, capacity, UINT32_MAX - load.each),
+                     GMK_OK);
     for (unsigned i = 0; i < producers + consumers; i++) {
         actors[i] = (struct actor){.load = &load, .index = i, .random = i + 1};
-        assert_int_equal(pthread_create(&actors[i].thread, NULL,
-                                        i < producers ? produce : consume, &actors[i]),
-                         0);
+        assert_int_equal(
+            pthread_create(&actors[i].thread, NULL, i < producers ? produce : consume, &actors[i]),
+            0);
     }
     for (unsigned i = 0; i < producers + consumers; i++)
         pthread_join(actors[i].thread, NULL);
@@ -180,8 +180,8 @@ static void run_spsc(uint64_t capacity, uint64_t total) {
     size_t bytes = ring_spsc_bytes(capacity, sizeof(struct message));
     void *memory = aligned_alloc(GMK_FALSE_SHARING, bytes);
 
-    assert_int_equal(ring_spsc_init_at(&pair.ring, memory, bytes, capacity,
-                                       sizeof(struct message), UINT64_MAX - pair.total / 2),
+    assert_int_equal(ring_spsc_init_at(&pair.ring, memory, bytes, capacity, sizeof(struct message),
+                                       UINT64_MAX - pair.total / 2),
                      GMK_OK);
     assert_int_equal(pthread_create(&producer, NULL, spsc_produce, &pair), 0);
     for (uint64_t seen = 0; seen < pair.total;) {

@@ -33,10 +33,11 @@ table_of() {
 
 # same ARGUMENT...: loglens says exactly what the reference says, about files and folders.
 same() {
-    local status=0
-    find -H "$@" -type f -print0 | sort -z | xargs -0 -r zcat -f 2>/dev/null |
-        table_of >"$work/wanted"
-    timeout 100 "$loglens" --all ${workers:+--workers "$workers"} "$@" \
+    local status=0 argument
+    for argument in "$@"; do
+        find -H "$argument" -type f -print0 | sort -z
+    done | xargs -0 -r zcat -f 2>/dev/null | table_of >"$work/wanted"
+    timeout 100 "$loglens" --all ${workers:+--workers "$workers"} ${memory:+--memory "$memory"} "$@" \
         >"$work/got" 2>"$work/said" || status=$?
     echo "exit status $status: $(cat "$work/said")"
     cmp "$work/wanted" "$work/got" || diff "$work/wanted" "$work/got" | head -20
@@ -105,6 +106,7 @@ os.symlink("nowhere", "links/dangling")
 os.makedirs("nothing", exist_ok=True)
 END
 
+memory=""
 for workers in 1 2 3 8; do
     expect "nasty files give the reference's table on $workers workers" same "$work/nasty"
 done
@@ -118,7 +120,13 @@ expect "all borders in one stream" same "$work/border"
 for workers in 1 2 64; do
     expect "a million different words are more than the tables hold ($workers workers)" same "$work/words"
 done
-workers=
+for workers in 1 2 8; do
+    memory=16
+    expect "a million different words need no more than 16 MiB ($workers workers)" same "$work/words"
+done
+workers=64 memory=40
+expect "sixty-four workers share 40 MiB" same "$work/words" "$work/words"
+workers='' memory=''
 expect "three thousand small files in fifty folders" same "$work/many"
 deep() { "$loglens" --all "$work/deep" | cmp - <(echo far down | table_of); }
 expect "a path of three thousand letters (zcat would refuse it)" deep
@@ -270,6 +278,8 @@ expect "an option with a value it does not take ends with 2" says 2 "takes no va
 for count in 0 65 -1 many 1.5 "" 99999999999999999999; do
     expect "--workers '$count' ends with 2" says 2 "from 1 to 64" --workers "$count"
 done
+expect "--memory 1 ends with 2" says 2 "from 16 to 65536" --memory 1
+expect "more workers than memory end with 3" says 3 "needs more --memory" --workers 64 --memory 16
 expect "--top words ends with 2" says 2 "wants a number" --top words
 expect "a trace that cannot be written ends with 1" \
     says 1 "/no/such/trace: No such file" --trace /no/such/trace "$work/broken/good"

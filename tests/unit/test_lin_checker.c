@@ -21,24 +21,28 @@ static struct lin_verdict judge(const struct lin_op *ops, size_t n, struct lin_r
 static const struct lin_rules STRICT = {0, false};
 static const struct lin_rules WEAK = {0, true};
 
-#define PASSES(rules, ...)                                                               \
-    do {                                                                                 \
-        const struct lin_op ops[] = {__VA_ARGS__};                                       \
-        struct lin_verdict verdict = judge(ops, sizeof ops / sizeof ops[0], rules);      \
-        if (verdict.fault != NULL)                                                       \
-            fail_msg("expected a pass, got: %s", verdict.fault);                         \
+#define PASSES(rules, ...)                                                          \
+    do {                                                                            \
+        const struct lin_op ops[] = {__VA_ARGS__};                                  \
+        struct lin_verdict verdict = judge(ops, sizeof ops / sizeof ops[0], rules); \
+        if (verdict.fault != NULL)                                                  \
+            fail_msg("expected a pass, got: %s", verdict.fault);                    \
     } while (0)
-#define CAUGHT(pattern, rules, ...)                                                      \
-    do {                                                                                 \
-        const struct lin_op ops[] = {__VA_ARGS__};                                       \
-        struct lin_verdict verdict = judge(ops, sizeof ops / sizeof ops[0], rules);      \
-        if (verdict.fault == NULL || strncmp(verdict.fault, pattern, strlen(pattern)))   \
+#define CAUGHT(pattern, rules, ...)                                                              \
+    do {                                                                                         \
+        const struct lin_op ops[] = {__VA_ARGS__};                                               \
+        struct lin_verdict verdict = judge(ops, sizeof ops / sizeof ops[0], rules);              \
+        if (verdict.fault == NULL || strncmp(verdict.fault, pattern, strlen(pattern)))           \
             fail_msg("expected " pattern ", got: %s", verdict.fault ? verdict.fault : "a pass"); \
     } while (0)
-#define PUSH(b, e, v) {b, e, v, LIN_PUSH}
-#define POP(b, e, v) {b, e, v, LIN_POP}
-#define EMPTY(b, e) {b, e, 0, LIN_EMPTY}
-#define FULL(b, e) {b, e, 0, LIN_FULL}
+#define PUSH(b, e, v) \
+    { b, e, v, LIN_PUSH }
+#define POP(b, e, v) \
+    { b, e, v, LIN_POP }
+#define EMPTY(b, e) \
+    { b, e, 0, LIN_EMPTY }
+#define FULL(b, e) \
+    { b, e, 0, LIN_FULL }
 
 static void a_value_from_nowhere_is_caught(void **state) {
     (void)state;

@@ -140,8 +140,8 @@ static void spsc_pop(struct lin_thread *self) {
     uint64_t end = lin_tick();
     for (size_t i = 0; i < count; i++) {
         /* A torn message would not be found among the pushes. */
-        uint64_t value = messages[i].value == messages[i].copies[4] ? messages[i].value
-                                                                    : UINT64_MAX;
+        uint64_t value =
+            messages[i].value == messages[i].copies[4] ? messages[i].value : UINT64_MAX;
         (void)lin_add(&self->log, LIN_POP, begin, end, value);
     }
     if (count < want)
@@ -157,8 +157,8 @@ static void spsc_answers_exactly(void **state) {
         uint64_t capacity = UINT64_C(1) << seed % 5;
         size_t bytes = ring_spsc_bytes(capacity, sizeof(struct message));
         void *memory = aligned_alloc(GMK_FALSE_SHARING, bytes);
-        assert_int_equal(ring_spsc_init_at(&ring, memory, bytes, capacity,
-                                           sizeof(struct message), UINT64_MAX - 500),
+        assert_int_equal(ring_spsc_init_at(&ring, memory, bytes, capacity, sizeof(struct message),
+                                           UINT64_MAX - 500),
                          GMK_OK);
         lin_run(threads, steps, 2, ring, seed);
         expect_pass(threads, 2, (struct lin_rules){capacity, false}, seed);

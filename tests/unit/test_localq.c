@@ -205,7 +205,7 @@ static void a_full_queue_refuses_a_newest_that_would_displace(void **state) {
 
 static void the_newest_slot_can_be_stolen(void **state) {
     struct localq *q = make(2, 0);
-    gmk_task_t task;
+    gmk_task_t task = {0};
     (void)state;
     assert_false(localq_steal_newest(q, &task));
     assert_true(push_newest(q, 7));

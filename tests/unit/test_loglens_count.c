@@ -32,6 +32,7 @@ struct result {
     uint64_t sum;
     uint64_t tables;
     uint64_t texts;
+    uint64_t squeezes;
     bool totals_last;
     struct ll_totals totals;
 };
@@ -58,6 +59,9 @@ static struct result result_of(struct box *box, const char *word) {
         switch (emit->task.meta1) {
         case LL_COUNTS_TEXT:
             result.texts++;
+            break;
+        case LL_COUNTS_SQUEEZE:
+            result.squeezes++;
             break;
         case LL_COUNTS_TABLE:
             add_table(&result, &emit->task, word);
@@ -212,6 +216,7 @@ static void no_memory_costs_a_pause_and_no_word(void **state) {
     (void)state;
     char *text = many_words();
     unsigned paused = 0;
+    uint64_t squeezes = 0;
     for (uint32_t nth = 1; nth <= COUNTER_TABLES + 2; nth++) {
         struct box box;
         box_open(&box, &ll_counter);
@@ -223,10 +228,13 @@ static void no_memory_costs_a_pause_and_no_word(void **state) {
         assert_int_equal(box_run(&box, count, &task, &pauses), GMK_OK);
         pauses += ask_for_all(&box);
         paused += pauses;
-        check_many(result_of(&box, "the"), 1);
+        struct result result = result_of(&box, "the");
+        check_many(result, 1);
+        squeezes += result.squeezes;
         box_close(&box, &ll_counter);
     }
     assert_int_equal(paused, COUNTER_TABLES + 1); /* each table once, and the totals */
+    assert_int_equal(squeezes, COUNTER_TABLES);   /* the reducer hears of each */
     free(text);
 }
 
@@ -268,6 +276,27 @@ static void flush_sends_the_tables_of_every_worker(void **state) {
     box_close(&box, &ll_counter);
 }
 
+static void a_squeeze_sends_the_tables_and_the_counting_goes_on(void **state) {
+    (void)state;
+    struct box box;
+    box_open(&box, &ll_counter);
+    count_text(&box, "word word", 0, 9);
+    unsigned pauses;
+    gmk_task_t task = {.type = LL_FLUSH, .meta0 = LL_FLUSH_SQUEEZE};
+    assert_int_equal(box_run(&box, flush, &task, &pauses), GMK_OK);
+    struct result early = result_of(&box, "word");
+    assert_int_equal(early.of_word, 2);
+    assert_int_equal(early.squeezes, 1);
+    assert_false(early.totals_last);
+    count_text(&box, "word", 0, 4);
+    ask_for_all(&box);
+    struct result late = result_of(&box, "word");
+    assert_int_equal(late.of_word, 1);
+    assert_int_equal(late.totals.words, 3);
+    assert_int_equal(late.totals.tables, 2);
+    box_close(&box, &ll_counter);
+}
+
 static void init_rolls_back(void **state) {
     (void)state;
     box_init_rolls_back(&ll_counter, 1);
@@ -284,6 +313,7 @@ int main(void) {
         cmocka_unit_test(no_memory_costs_a_pause_and_no_word),
         cmocka_unit_test(any_other_refusal_fails_the_task),
         cmocka_unit_test(flush_sends_the_tables_of_every_worker),
+        cmocka_unit_test(a_squeeze_sends_the_tables_and_the_counting_goes_on),
         cmocka_unit_test(init_rolls_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,20 +156,23 @@ static void the_announcement_may_arrive_before_the_tables(void **state) {
     box_close(&box, &ll_reducer);
 }
 
-/* One table is made to be full: of all words in the same one, so many that they do not fit. */
+/* Makes all words of a table belong into the same table of the reducer. */
+static struct ll_table *in_one_table(struct ll_table *table) {
+    uint32_t offset = 0;
+    for (struct ll_entry *entry;
+         (entry = (struct ll_entry *)ll_table_at(table, LL_TABLE_BYTES, offset)) != NULL;
+         offset = ll_table_next(entry, offset)) {
+        entry->hash &= (1u << REDUCER_TABLE_SHIFT) - 1u;
+    }
+    return table;
+}
+
 static void a_full_table_goes_to_the_sink(void **state) {
     (void)state;
     struct box box;
     box_open(&box, &ll_reducer);
-    for (uint64_t round = 0; round < 3; round++) {
-        struct ll_table *table = table_of(&box, (char)('a' + round), 2500, 1);
-        uint32_t offset = 0;
-        for (struct ll_entry *entry;
-             (entry = (struct ll_entry *)ll_table_at(table, LL_TABLE_BYTES, offset)) != NULL;
-             offset = ll_table_next(entry, offset)) {
-            entry->hash &= (1u << REDUCER_TABLE_SHIFT) - 1u;
-        }
-        table_comes(&box, table);
+    for (int letter = 'a'; letter <= 'c'; letter++) {
+        table_comes(&box, in_one_table(table_of(&box, (char)letter, 2500, 1)));
     }
     struct result early = result_of(&box);
     assert_int_equal(early.tables, 2);
@@ -180,13 +183,18 @@ static void a_full_table_goes_to_the_sink(void **state) {
     box_close(&box, &ll_reducer);
 }
 
-/* Sends everything of a small job with one thing failing; the result must not change. */
-static unsigned job(struct box *box) {
-    unsigned pauses = text_done(box);
-    pauses += split_is(box, 1);
+/* Sends everything of a small job with one thing failing; the result must not change.
+ * `early`: what announces a number comes before what it counts, so that the end is reached
+ * with a text and a table. */
+static unsigned job(struct box *box, bool early) {
+    struct ll_totals totals = {.tables = 2, .words = 600};
+    unsigned pauses = early ? split_is(box, 1) : 0;
+    pauses += text_done(box);
+    pauses += early ? 0 : split_is(box, 1);
     pauses += table_comes(box, table_of(box, 'a', 300, 1));
+    pauses += early ? totals_are(box, totals) : 0;
     pauses += table_comes(box, table_of(box, 'b', 300, 1));
-    pauses += totals_are(box, (struct ll_totals){.tables = 2, .words = 600});
+    pauses += early ? 0 : totals_are(box, totals);
     return pauses;
 }
 
@@ -202,19 +210,45 @@ static void check_job(struct box *box) {
 
 static void a_full_channel_costs_a_pause_and_no_word(void **state) {
     (void)state;
-    unsigned paused = 0;
-    uint32_t messages = 0;
-    for (uint32_t nth = 1; nth == 1 || nth <= messages + 1; nth++) {
-        struct box box;
-        box_open(&box, &ll_reducer);
-        gmk_sandbox_fail_emit(box.sandbox, nth, GMK_EAGAIN);
-        paused += job(&box);
-        messages = gmk_sandbox_emit_count(box.sandbox);
-        check_job(&box);
-        box_close(&box, &ll_reducer);
+    for (int early = 0; early <= 1; early++) {
+        unsigned paused = 0;
+        uint32_t messages = 0;
+        for (uint32_t nth = 1; nth == 1 || nth <= messages + 1; nth++) {
+            struct box box;
+            box_open(&box, &ll_reducer);
+            gmk_sandbox_fail_emit(box.sandbox, nth, GMK_EAGAIN);
+            paused += job(&box, early != 0);
+            messages = gmk_sandbox_emit_count(box.sandbox);
+            check_job(&box);
+            box_close(&box, &ll_reducer);
+        }
+        assert_true(messages > 100);
+        assert_int_equal(paused, messages);
     }
-    assert_true(messages > 100);
-    assert_int_equal(paused, messages);
+}
+
+/* The channel is full in the middle of a table, when half of it is merged. */
+static void a_pause_within_a_table_counts_no_word_twice(void **state) {
+    (void)state;
+    struct box box;
+    box_open(&box, &ll_reducer);
+    table_comes(&box, in_one_table(table_of(&box, 'a', 2000, 1)));
+    gmk_sandbox_fail_emit(box.sandbox, 1, GMK_EAGAIN);
+    assert_int_equal(table_comes(&box, in_one_table(table_of(&box, 'b', 2000, 1))), 1);
+    totals_are(&box, (struct ll_totals){.tables = 2});
+    assert_int_equal(result_of(&box).sum, 4000);
+    box_close(&box, &ll_reducer);
+}
+
+static void what_comes_after_the_end_does_not_end_it_again(void **state) {
+    (void)state;
+    struct box box;
+    box_open(&box, &ll_reducer);
+    job(&box, false);
+    check_job(&box);
+    run(&box, LL_COUNTS_SQUEEZE, 0, NULL, 0);
+    assert_null(box_next(&box));
+    box_close(&box, &ll_reducer);
 }
 
 /* The tables that come, and the totals, are allocated by the test: those must not fail. So
@@ -243,6 +277,23 @@ static void without_memory_a_table_is_passed_on(void **state) {
     }
     assert_true(passed_on >= 100); /* about as many tables as there are */
     assert_true(passed_on <= REDUCER_TABLES);
+}
+
+static void a_squeeze_sends_every_table_on(void **state) {
+    (void)state;
+    struct box box;
+    box_open(&box, &ll_reducer);
+    table_comes(&box, table_of(&box, 'a', 300, 1));
+    uint32_t held = gmk_sandbox_live_blocks(box.sandbox);
+    assert_true(held > 100);
+    run(&box, LL_COUNTS_SQUEEZE, 0, NULL, 0);
+    assert_int_equal(gmk_sandbox_live_blocks(box.sandbox), 1); /* the module's state */
+    table_comes(&box, table_of(&box, 'a', 300, 1));
+    totals_are(&box, (struct ll_totals){.tables = 2, .words = 600});
+    struct result result = result_of(&box);
+    assert_int_equal(result.sum, 600);
+    assert_int_equal(result.totals.tables, result.tables);
+    box_close(&box, &ll_reducer);
 }
 
 static void no_memory_for_the_totals_costs_a_pause(void **state) {
@@ -280,7 +331,10 @@ int main(void) {
         cmocka_unit_test(the_announcement_may_arrive_before_the_tables),
         cmocka_unit_test(a_full_table_goes_to_the_sink),
         cmocka_unit_test(a_full_channel_costs_a_pause_and_no_word),
+        cmocka_unit_test(a_pause_within_a_table_counts_no_word_twice),
+        cmocka_unit_test(what_comes_after_the_end_does_not_end_it_again),
         cmocka_unit_test(without_memory_a_table_is_passed_on),
+        cmocka_unit_test(a_squeeze_sends_every_table_on),
         cmocka_unit_test(no_memory_for_the_totals_costs_a_pause),
         cmocka_unit_test(a_message_of_unknown_kind_is_refused),
         cmocka_unit_test(init_rolls_back),

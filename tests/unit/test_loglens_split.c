@@ -167,13 +167,36 @@ static void a_refused_message_fails_and_leaks_nothing(void **state) {
         int last = feed(&box, NULL, 0);           /* three more */
         assert_int_equal(first, nth <= 3 ? GMK_ECLOSED : GMK_OK);
         assert_int_equal(last, nth > 3 ? GMK_ECLOSED : GMK_OK);
+        if (nth == 2) {
+            assert_string_equal(sent(&box),
+                                "P(op)L(en)C(1)N(0)"); /* what was not sent is not counted */
+        }
         box_close(&box, &ll_splitter);
     }
 }
 
+/* The source has no memory: the counter is asked to send on what it has, the word goes on. */
+static void a_squeeze_is_passed_to_the_counter_and_changes_no_word(void **state) {
+    (void)state;
+    struct box box;
+    box_open(&box, &ll_splitter);
+    FEED(&box, "one wo");
+    assert_string_equal(sent(&box), "T(one )P(wo)");
+    gmk_task_t squeeze_it = {.type = LL_BYTES, .meta0 = LL_BYTES_SQUEEZE};
+    assert_int_equal(gmk_sandbox_run(box.sandbox, split, &squeeze_it, box.state), GMK_OK);
+    const gmk_sandbox_emit_t *emit = box_next(&box);
+    assert_non_null(emit);
+    assert_int_equal(emit->channel, box.flush);
+    assert_int_equal(emit->task.meta0, LL_FLUSH_SQUEEZE);
+    FEED(&box, "rd.");
+    END(&box);
+    assert_string_equal(sent(&box), "L(rd)T(.)C(1)N(2)");
+    box_close(&box, &ll_splitter);
+}
+
 static void init_rolls_back(void **state) {
     (void)state;
-    box_init_rolls_back(&ll_splitter, 3);
+    box_init_rolls_back(&ll_splitter, 4);
 }
 
 int main(void) {
@@ -185,6 +208,7 @@ int main(void) {
         cmocka_unit_test(an_empty_input_is_announced_as_nothing),
         cmocka_unit_test(every_cut_of_a_stream_gives_the_same_words),
         cmocka_unit_test(a_refused_message_fails_and_leaks_nothing),
+        cmocka_unit_test(a_squeeze_is_passed_to_the_counter_and_changes_no_word),
         cmocka_unit_test(init_rolls_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

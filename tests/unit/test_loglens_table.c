@@ -70,14 +70,16 @@ static void words_with_the_same_hash_stay_apart(void **state) {
     for (uint64_t i = 0; i < 3; i++) {
         assert_true(ll_table_add(table, "aa", 2, 7, 1));
         assert_true(ll_table_add(table, "ab", 2, 7, 10));
+        assert_true(ll_table_add(table, "a", 1, 7, 10000)); /* begins like the others */
         assert_true(ll_table_add(table, "abcdefghi", 9, UINT32_MAX, 100)); /* wraps around */
         assert_true(ll_table_add(table, "z", 1, LL_TABLE_SLOTS - 1, 1000));
     }
-    assert_int_equal(table->entries, 4);
+    assert_int_equal(table->entries, 5);
     assert_int_equal(find(table, "aa"), 3);
     assert_int_equal(find(table, "ab"), 30);
     assert_int_equal(find(table, "abcdefghi"), 300);
     assert_int_equal(find(table, "z"), 3000);
+    assert_int_equal(find(table, "a"), 30000);
     free(table);
 }
 
@@ -142,6 +144,24 @@ static void entries_outside_the_message_are_not_given_out(void **state) {
     free(table);
 }
 
+/* A table is sent as it lies: bytes that were in the block before must not go with it. */
+static void nothing_old_is_left_between_entries(void **state) {
+    (void)state;
+    struct ll_table *table = malloc(LL_TABLE_BYTES);
+    assert_non_null(table);
+    memset(table, 0xee, LL_TABLE_BYTES);
+    ll_table_init(table);
+    const char *words[] = {"a", "ab", "abcdefgh", "abcdefghi"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(ll_table_add(table, words[i], (uint32_t)strlen(words[i]), 0, 0));
+    }
+    const uint8_t *bytes = (const uint8_t *)(table + 1);
+    for (uint32_t i = 0; i < table->used; i++) {
+        assert_int_not_equal(bytes[i], 0xee);
+    }
+    free(table);
+}
+
 static void a_hash_depends_on_every_letter_and_on_the_length(void **state) {
     (void)state;
     char word[20] = "aaaaaaaaaaaaaaaaaaa";
@@ -164,6 +184,7 @@ int main(void) {
         cmocka_unit_test(a_full_table_refuses_new_words_and_counts_old_ones),
         cmocka_unit_test(the_longest_word_fits_exactly_and_a_longer_one_never),
         cmocka_unit_test(entries_outside_the_message_are_not_given_out),
+        cmocka_unit_test(nothing_old_is_left_between_entries),
         cmocka_unit_test(a_hash_depends_on_every_letter_and_on_the_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

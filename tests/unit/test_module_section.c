@@ -89,7 +89,6 @@ static void empty_missing_and_repeated_ranges_change_nothing(void **state) {
     assert_int_equal(set.count, 2);
 }
 
-/* Runs last: a library's range cannot be taken back. */
 static gmk_module_t library_module = {.name = "library"};
 static gmk_module_t *const library_section[2 * MODULE_SECTIONS_MAX] = {NULL, &library_module, NULL,
                                                                        &first_module};
@@ -115,6 +114,22 @@ static void more_libraries_than_there_is_room_for_are_ELIMIT_at_boot(void **stat
     assert_int_equal(module_collect(&set, NULL, 0, false), GMK_OK);
 }
 
+/* The range that the padding test registered goes and comes back. */
+static void a_library_that_goes_takes_its_modules_along(void **state) {
+    (void)state;
+    gmk_modules_section_gone(&library_section[0], &library_section[4]);
+    assert_int_equal(module_collect(&set, NULL, 0, true), GMK_OK);
+    assert_int_equal(set.count, 2);
+    assert_false(has(&library_module));
+    /* A range that nobody knows changes nothing. */
+    gmk_modules_section_gone(&library_section[0], &library_section[4]);
+    assert_int_equal(module_collect(&set, NULL, 0, true), GMK_OK);
+    assert_int_equal(set.count, 2);
+    gmk_modules_section(&library_section[0], &library_section[4]);
+    assert_int_equal(module_collect(&set, NULL, 0, true), GMK_OK);
+    assert_true(has(&library_module));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, back)
 
 int main(void) {
@@ -125,6 +140,7 @@ int main(void) {
         TEST(two_different_modules_of_one_name_are_EEXIST_across_both),
         TEST(empty_missing_and_repeated_ranges_change_nothing),
         TEST(padding_and_repetition_in_a_librarys_section_are_passed_over),
+        TEST(a_library_that_goes_takes_its_modules_along),
         TEST(more_libraries_than_there_is_room_for_are_ELIMIT_at_boot),
     };
     return cmocka_run_group_tests_name("module sections", tests, NULL, NULL);

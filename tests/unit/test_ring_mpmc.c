@@ -72,8 +72,8 @@ static void carries_every_byte_of_a_task_but_the_turn(void **state) {
 }
 
 static void keeps_order_across_the_wraps_of_turns_and_positions(void **state) {
-    const uint64_t starts[] = {UINT32_MAX - 9u,  UINT32_MAX, UINT64_MAX - 9u, UINT64_MAX,
-                               UINT64_C(5) << 32, 1};
+    const uint64_t starts[] = {UINT32_MAX - 9u, UINT32_MAX,        UINT64_MAX - 9u,
+                               UINT64_MAX,      UINT64_C(5) << 32, 1};
     (void)state;
     for (size_t s = 0; s < sizeof starts / sizeof starts[0]; s++) {
         struct ring_mpmc *ring = make(4, starts[s]);

@@ -96,20 +96,20 @@ static void carries_elements_of_any_size_unchanged(void **state) {
     (void)state;
     for (unsigned i = 0; i < sizeof in; i++)
         in[i] = (unsigned char)(i * 7 + 1);
-#define ROUND_TRIP(size)                                                                   \
-    do {                                                                                   \
-        struct ring_spsc *ring;                                                            \
-        size_t bytes = ring_spsc_bytes(4, size);                                           \
-        void *memory = aligned_alloc(GMK_FALSE_SHARING, bytes);                            \
-        assert_int_equal(ring_spsc_init(&ring, memory, bytes, 4, size), GMK_OK);           \
-        for (unsigned lap = 0; lap < 9; lap++) {                                           \
-            memset(out, 0, sizeof out);                                                    \
-            assert_true(ring_push_spsc(ring, in + lap, size));                             \
-            assert_true(ring_pop_spsc(ring, out, size));                                   \
-            assert_memory_equal(out, in + lap, size);                                      \
-            assert_int_equal(out[size], 0);                                                \
-        }                                                                                  \
-        free(memory);                                                                      \
+#define ROUND_TRIP(size)                                                         \
+    do {                                                                         \
+        struct ring_spsc *ring;                                                  \
+        size_t bytes = ring_spsc_bytes(4, size);                                 \
+        void *memory = aligned_alloc(GMK_FALSE_SHARING, bytes);                  \
+        assert_int_equal(ring_spsc_init(&ring, memory, bytes, 4, size), GMK_OK); \
+        for (unsigned lap = 0; lap < 9; lap++) {                                 \
+            memset(out, 0, sizeof out);                                          \
+            assert_true(ring_push_spsc(ring, in + lap, size));                   \
+            assert_true(ring_pop_spsc(ring, out, size));                         \
+            assert_memory_equal(out, in + lap, size);                            \
+            assert_int_equal(out[size], 0);                                      \
+        }                                                                        \
+        free(memory);                                                            \
     } while (0)
     ROUND_TRIP(1);
     ROUND_TRIP(4);

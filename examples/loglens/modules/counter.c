@@ -72,12 +72,22 @@ static int send_tables(gmk_ctx_t *ctx, struct tally *tally) {
     return status;
 }
 
-/* Makes a table for words of this hash. Out of memory: sends what it has, because blocks
- * come back when the reducer is done with them, and answers GMK_EAGAIN. */
+/* Asks the reducer to send on what it holds, so that its blocks come back. */
+static int squeeze(gmk_ctx_t *ctx) {
+    const struct counter *self = ctx->state;
+    gmk_task_t request = {.type = LL_COUNTS, .meta1 = LL_COUNTS_SQUEEZE};
+    return gmk_chan_emit(ctx, self->counts, &request);
+}
+
+/* Makes a table for words of this hash. Out of memory: sends what this worker has, asks
+ * the reducer to do the same, and answers GMK_EAGAIN. */
 static int new_table(gmk_ctx_t *ctx, struct tally *tally, uint32_t index) {
     struct ll_table *table = gmk_alloc(ctx, LL_TABLE_BYTES);
     if (table == NULL) {
         int status = send_tables(ctx, tally);
+        if (status == GMK_OK) {
+            status = squeeze(ctx);
+        }
         return status == GMK_OK ? GMK_EAGAIN : status;
     }
     ll_table_init(table);
@@ -189,8 +199,8 @@ static int send_totals(gmk_ctx_t *ctx) {
     return status;
 }
 
-/* Every text is counted: sends the tables of all workers, then the totals. Run again
- * after a pause it goes on, because a table that is sent is gone. */
+/* Every text is counted: sends the tables of all workers, then the totals or the request
+ * to squeeze. Run again after a pause it goes on, because a table that is sent is gone. */
 static int flush(gmk_ctx_t *ctx) {
     struct counter *self = ctx->state;
     int status = GMK_OK;
@@ -198,7 +208,7 @@ static int flush(gmk_ctx_t *ctx) {
         status = send_tables(ctx, &self->tally[i]);
     }
     if (status == GMK_OK) {
-        status = send_totals(ctx);
+        status = ctx->task->meta0 == LL_FLUSH_SQUEEZE ? squeeze(ctx) : send_totals(ctx);
     }
     return status == GMK_EAGAIN ? ll_pause(ctx) : status;
 }

@@ -61,9 +61,13 @@ static inline int ll_pause(gmk_ctx_t *ctx) {
 }
 
 /* "loglens.bytes", LL_BYTES, ordered. The payload is the next piece of the input. A
- * message without payload ends the input. */
+ * message without payload says something in meta0. */
 #define LL_BYTES_CHANNEL "loglens.bytes"
 #define LL_BYTES_SLOTS   32u
+enum ll_bytes_word {
+    LL_BYTES_END = 0,     /* the input ends */
+    LL_BYTES_SQUEEZE = 1, /* no memory for more: send on what you hold. Nothing is in flight */
+};
 
 /* "loglens.text", LL_TEXT, parallel. The bytes ll_range_begin(meta0) to
  * ll_range_end(meta0) of the payload are whole words. The receiver owns these bytes and
@@ -79,12 +83,18 @@ enum ll_counts_kind {
     LL_COUNTS_TEXT = 2,    /* counter: one text is done */
     LL_COUNTS_TABLE = 3,   /* counter: payload is a table; meta0 = 0 */
     LL_COUNTS_TOTALS = 4,  /* counter: payload is the struct ll_totals of the whole input */
-    LL_COUNTS_HANDLED = 5, /* (reducer) this message is done but for what follows from it */
+    LL_COUNTS_SQUEEZE = 5, /* counter: no memory: send on what you hold */
+    LL_COUNTS_HANDLED = 6, /* (reducer) this message is done but for what follows from it */
 };
 
-/* "loglens.flush", LL_FLUSH, ordered: every text is counted, send what you have. */
+/* "loglens.flush", LL_FLUSH, ordered: every text is counted, send all tables; meta0 says
+ * what then. */
 #define LL_FLUSH_CHANNEL "loglens.flush"
 #define LL_FLUSH_SLOTS   16u
+enum ll_flush_word {
+    LL_FLUSH_END = 0,     /* reducer: the totals */
+    LL_FLUSH_SQUEEZE = 1, /* splitter: LL_COUNTS_SQUEEZE; the input goes on afterwards */
+};
 
 /* "loglens.words", LL_WORDS, ordered. meta1 says what it is. */
 #define LL_WORDS_CHANNEL "loglens.words"

@@ -2,8 +2,9 @@
  *
  * The merged words live in REDUCER_TABLES tables, selected by the hash. A full table is
  * sent on to the sink and replaced; when there is no memory for another, the rest of the
- * table that just came is passed on as it is. So memory is bounded for any number of
- * different words, and the sink only has to be able to join what it gets.
+ * table that just came is passed on as it is; and when somebody else has no memory, all
+ * tables are sent on. So memory is bounded for any number of different words, and the sink
+ * only has to be able to join what it gets.
  *
  * It counts three things: texts announced by the splitter, texts reported done, and
  * tables. None of it depends on the order in which different senders' messages arrive.
@@ -59,6 +60,14 @@ static int send_own_table(gmk_ctx_t *ctx, uint32_t index) {
     int status = send_table(ctx, table, ll_table_bytes(table), 0);
     if (status == GMK_OK) {
         self->table[index] = NULL;
+    }
+    return status;
+}
+
+static int send_own_tables(gmk_ctx_t *ctx) {
+    int status = GMK_OK;
+    for (uint32_t i = 0; i < REDUCER_TABLES && status == GMK_OK; i++) {
+        status = send_own_table(ctx, i);
     }
     return status;
 }
@@ -161,10 +170,7 @@ static int finish(gmk_ctx_t *ctx) {
     if (self->finished || !self->totals_known || self->tables != self->totals.tables) {
         return GMK_OK;
     }
-    int status = GMK_OK;
-    for (uint32_t i = 0; i < REDUCER_TABLES && status == GMK_OK; i++) {
-        status = send_own_table(ctx, i);
-    }
+    int status = send_own_tables(ctx);
     if (status == GMK_OK) {
         status = send_totals(ctx);
     }
@@ -189,6 +195,8 @@ static int take(gmk_ctx_t *ctx) {
         self->totals_known = true;
         self->totals = *(const struct ll_totals *)ctx->task->payload;
         return GMK_OK;
+    case LL_COUNTS_SQUEEZE:
+        return send_own_tables(ctx);
     case LL_COUNTS_HANDLED:
         return GMK_OK;
     default:

@@ -13,6 +13,7 @@
 struct splitter {
     uint32_t text; /* channels */
     uint32_t counts;
+    uint32_t flush;
     uint32_t words;
     bool word_open;       /* the last block ended in a letter */
     uint64_t texts;       /* texts sent */
@@ -120,8 +121,17 @@ static int end_input(gmk_ctx_t *ctx) {
     return status;
 }
 
+static int squeeze(gmk_ctx_t *ctx) {
+    const struct splitter *self = ctx->state;
+    gmk_task_t request = {.type = LL_FLUSH, .meta0 = LL_FLUSH_SQUEEZE};
+    return gmk_chan_send(ctx, self->flush, &request, UINT64_MAX);
+}
+
 static int split(gmk_ctx_t *ctx) {
-    return ctx->task->payload == NULL ? end_input(ctx) : split_block(ctx);
+    if (ctx->task->payload != NULL) {
+        return split_block(ctx);
+    }
+    return ctx->task->meta0 == LL_BYTES_SQUEEZE ? squeeze(ctx) : end_input(ctx);
 }
 
 static int splitter_init(gmk_ctx_t *ctx) {
@@ -133,6 +143,9 @@ static int splitter_init(gmk_ctx_t *ctx) {
     int status = gmk_chan_find(ctx, LL_TEXT_CHANNEL, &self->text);
     if (status == GMK_OK) {
         status = gmk_chan_find(ctx, LL_COUNTS_CHANNEL, &self->counts);
+    }
+    if (status == GMK_OK) {
+        status = gmk_chan_find(ctx, LL_FLUSH_CHANNEL, &self->flush);
     }
     if (status == GMK_OK) {
         status = gmk_chan_find(ctx, LL_WORDS_CHANNEL, &self->words);
@@ -158,6 +171,7 @@ static const gmk_chan_decl_t channels[] = {
     {.name = LL_BYTES_CHANNEL, .type = LL_BYTES, .dir = GMK_IN, .slots = LL_BYTES_SLOTS},
     {.name = LL_TEXT_CHANNEL, .type = LL_TEXT, .dir = GMK_OUT, .slots = LL_TEXT_SLOTS},
     {.name = LL_COUNTS_CHANNEL, .type = LL_COUNTS, .dir = GMK_OUT, .slots = LL_COUNTS_SLOTS},
+    {.name = LL_FLUSH_CHANNEL, .type = LL_FLUSH, .dir = GMK_OUT, .slots = LL_FLUSH_SLOTS},
     {.name = LL_WORDS_CHANNEL, .type = LL_WORDS, .dir = GMK_OUT, .slots = LL_WORDS_SLOTS},
 };
 
