@@ -20,7 +20,7 @@ include mk/install.mk
 -include examples/examples.mk
 -include bench/bench.mk
 
-all: lib tests $(EXAMPLES) ## build the library, the tests and the examples
+all: lib $(EXAMPLES) ## build the library and the examples
 
 # examples/examples.mk defines run-loglens and fills EXAMPLES with its programs.
 run: run-loglens ## build and run the example pipeline on real files

@@ -242,7 +242,7 @@ int main(int argc, char **argv) {
         {"spsc_1", false, false, 1, 4000000},       {"spsc_32", false, true, 1, 16000000},
         {"mpmc_1p1c_1", true, false, 1, 2000000},   {"mpmc_1p1c_32", true, true, 1, 8000000},
         {"mpmc_2p2c_1", true, false, 2, 1000000},   {"mpmc_2p2c_32", true, true, 2, 4000000},
-        {"preempt_4p4c_1", true, false, 4, 100000}, {"preempt_4p4c_32", true, true, 4, 400000},
+        {"preempt_4p4c_1", true, false, 4, 20000}, {"preempt_4p4c_32", true, true, 4, 100000},
     };
     int rounds = argc > 1 ? atoi(argv[1]) : 7;
     uint64_t scale = argc > 2 ? (uint64_t)atoll(argv[2]) : 100;

@@ -289,8 +289,8 @@ int gmk_boot(gmk_kernel_t *kernel, const gmk_boot_cfg_t *cfg, gmk_module_t *cons
 size_t gmk_boot_arena_min(const gmk_boot_cfg_t *cfg) {
     gmk_boot_cfg_t least = cfg != NULL ? *cfg : (gmk_boot_cfg_t){0};
     layout_defaults(&least, LAYOUT_HALVINGS);
-    least.arena_size = ARENA_PAGE; /* the smallest shares */
-    return layout_check(&least) == GMK_OK ? layout_arena_bytes(&least) : 0;
+    least.arena_size = ARENA_PAGE; /* what it was does not matter */
+    return layout_check(&least) == GMK_OK ? layout_arena_min(&least) : 0;
 }
 
 /* ---- Halt and drain ------------------------------------------------------------------------------- */

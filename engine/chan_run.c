@@ -381,6 +381,7 @@ static void sub_requeue(struct agent *a, struct channel *ch, struct chan_sub *su
                                                     memory_order_relaxed));
     if (push)
         token_out(a, sub, priority);
+    a->quantum = 1; /* a batch is worth many tasks: the shared queues get a look now */
 }
 
 void sub_give_back(struct agent *a, struct chan_sub *sub) {

@@ -28,7 +28,8 @@ void gmk_detach(gmk_kernel_t *kernel) {
 uint32_t gmk_self_worker(const gmk_ctx_t *ctx) {
     if (ctx == NULL || ctx->agent == NULL)
         return ctx != NULL && ctx->sandbox != NULL ? 0 : UINT32_MAX;
-    return ctx->agent->is_worker ? ctx->agent->index : UINT32_MAX;
+    /* Only handlers have a task, and only their agents are sure to be there still. */
+    return ctx->task != NULL && ctx->agent->is_worker ? ctx->agent->index : UINT32_MAX;
 }
 
 uint32_t gmk_self_tenant(const gmk_ctx_t *ctx) {
@@ -134,9 +135,9 @@ int gmk_service_withdraw(gmk_ctx_t *ctx, const char *name) {
 
 /* ---- Limits ---------------------------------------------------------------------------------- */
 
-/* The caller as a module: in a handler its module, else the program itself. */
+/* The caller as a module, if its code runs in one; else it is the program itself. */
 static bool may_manage(struct agent *a) {
-    return a->ctx->task == NULL || privilege_of(a->eng, a->ctx) >= GMK_DRIVER;
+    return privilege_of(a->eng, a->ctx) >= GMK_DRIVER;
 }
 
 int gmk_type_reset(gmk_kernel_t *kernel, uint32_t type) {

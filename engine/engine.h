@@ -240,6 +240,7 @@ struct engine {
     _Atomic uint32_t watchdog_word; /* futex: asleep, awake, stop (watch.c) */
     _Atomic uint64_t hangs;         /* reports so far */
     bool watchdog_started;
+    struct trace_ring watch_trace;  /* written by the watchdog */
     struct engine *next; /* list of running engines, guarded by the boot list's lock */
 };
 

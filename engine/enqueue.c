@@ -17,9 +17,12 @@ uint64_t enqueue_overflow_slots(uint32_t n_workers, uint32_t subs_max) {
     return slots;
 }
 
-/* Must what comes again go first? */
+/* Must what comes again go first? `special`, which every gather() looks at anyway, counts the
+ * bucket's tasks too, so nearly always it alone says no. */
 static bool is_congested(const struct engine *eng) {
-    return GMK_UNLIKELY(ring_count_mpmc(eng->overflow) >= eng->overflow_half);
+    return GMK_UNLIKELY(atomic_load_explicit(&eng->special, memory_order_relaxed) >=
+                        eng->overflow_half) &&
+           ring_count_mpmc(eng->overflow) >= eng->overflow_half;
 }
 
 /* Into a queue that engine.special counts: first the count, so that it is never too low. */
@@ -52,8 +55,10 @@ int enqueue(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
     if (GMK_UNLIKELY(task->flags & GMK_TASK_DETERMINISTIC) || GMK_UNLIKELY(eng->cfg.deterministic))
         return lane_add(a, task, how);
 
+    if (how == ENQUEUE_NEW && is_congested(eng))
+        return GMK_EAGAIN;
     bool taken = a->is_worker && gmk_task_priority(task) == 2 && push_local(a, task, how);
-    if (!taken && (how == ENQUEUE_AGAIN || !is_congested(eng)))
+    if (!taken)
         taken = push_ready(eng, task);
     if (GMK_UNLIKELY(!taken)) {
         if (how == ENQUEUE_NEW)
@@ -62,14 +67,14 @@ int enqueue(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
         K_ASSERT(spilled, "the overflow bucket holds everything that can come again");
         agent_sched(a, SCHED_OVERFLOW, 1);
     }
-    wake_for_work(eng);
+    wake_for_work(a);
     return GMK_OK;
 }
 
 bool enqueue_local(struct agent *a, const gmk_task_t *task) {
-    if (!push_local(a, task, ENQUEUE_NEW))
+    if (is_congested(a->eng) || !push_local(a, task, ENQUEUE_NEW))
         return false;
-    wake_for_work(a->eng);
+    wake_for_work(a);
     return true;
 }
 
@@ -95,6 +100,6 @@ uint32_t enqueue_n(struct agent *a, const gmk_task_t *tasks, uint32_t count) {
         }
     }
     if (taken != 0)
-        wake_for_work(eng);
+        wake_for_work(a);
     return taken;
 }

@@ -10,9 +10,9 @@
  *     never lost.
  *
  * Why the bucket never overflows. A task that comes again had a place before, and finds it
- * free unless a new task took it. So once the bucket is half full the shared rings take no
- * new tasks, and from then on it can grow only by what is on its way: handlers that were on
- * some worker's stack, tokens, and one push per agent that had looked just before.
+ * free unless a new task took it. So once the bucket is half full no queue takes new tasks,
+ * and from then on it can grow only by what is on its way: handlers that were on some
+ * worker's stack, tokens, and one push per agent that had looked just before.
  *
  * Who may call: the agent's own thread. Never blocks. Announces the work (wake.h). */
 #pragma once

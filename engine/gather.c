@@ -69,6 +69,7 @@ static bool refill(struct agent *a, gmk_task_t *out) {
     uint64_t space = localq_space(a->local);
     uint64_t room = space > a->eng->local_reserve ? space - a->eng->local_reserve : 0;
     share = share < GATHER_BATCH ? share : GATHER_BATCH;
+    trace_counter(&a->trace, TRACE_QUEUED, GMK_PRIO_DEFAULT, waiting);
     size_t got = localq_refill(a->local, ring, (size_t)(share < room ? share : room));
     agent_sched(a, SCHED_GATHERED, got);
     return got != 0 && localq_pop(a->local, out);
@@ -141,7 +142,7 @@ bool gather(struct agent *a, gmk_task_t *out) {
         /* Who woke us, or saw us spin, woke nobody else: pass it on if there is more. */
         a->woken = false;
         if (gather_visible(a))
-            wake_for_work(a->eng);
+            wake_for_work(a);
     }
     return true;
 }

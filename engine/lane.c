@@ -22,27 +22,47 @@ void lane_init(struct lane *lane, void *memory, uint32_t slots, uint32_t reserve
     atomic_init(&lane->hash, hash_begin(0));
 }
 
+/* Tasks in the lane that have not been taken. Under the lock. */
+static uint32_t waiting(const struct lane *lane) {
+    return lane->current.count - lane->cursor + lane->next.count;
+}
+
 int lane_add(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
     struct engine *eng = a->eng;
     struct lane *lane = eng->lane;
-    uint32_t limit = lane->slots - (how == ENQUEUE_NEW ? lane->reserve : 0);
     bool call = false;
 
     hal_lock(&lane->lock);
-    bool taken = lane->next.count < limit;
+    /* Whatever is taken can come again at once, so new tasks leave `reserve` free for that. */
+    bool taken = how == ENQUEUE_NEW ? waiting(lane) < lane->slots - lane->reserve
+                                    : lane->next.count < lane->slots;
     if (taken) {
         lane->next.tasks[lane->next.count++] = *task;
         call = !lane->token_out && !eng->cfg.deterministic;
         lane->token_out |= call;
     }
+    struct agent *holder = atomic_load_explicit(&lane->holder, memory_order_relaxed);
     hal_unlock(&lane->lock);
     K_ASSERT(taken || how == ENQUEUE_NEW, "the lane has room for all that can come again");
     if (call) {
         gmk_task_t token = token_make(TOKEN_LANE, 0, 0, gmk_task_priority(task));
         int status = enqueue(a, &token, ENQUEUE_AGAIN);
         K_ASSERT(status == GMK_OK, "there is room for the lane's token");
+    } else if (holder != NULL && holder != a) {
+        (void)park_notify_slot(&eng->park, holder->index); /* it may wait inside a lane task */
     }
     return taken ? GMK_OK : GMK_EAGAIN;
+}
+
+bool lane_calls(struct agent *a) {
+    struct lane *lane = a->eng->lane;
+    /* Relaxed: only this worker makes itself the holder. */
+    if (GMK_LIKELY(atomic_load_explicit(&lane->holder, memory_order_relaxed) != a))
+        return false;
+    hal_lock(&lane->lock);
+    bool any = waiting(lane) != 0;
+    hal_unlock(&lane->lock);
+    return any;
 }
 
 /* Begins a tick: a stable counting sort by channel. Under the lock. */
@@ -113,11 +133,13 @@ bool lane_step(struct agent *a) {
 
 void lane_run_token(struct agent *a) {
     struct lane *lane = a->eng->lane;
+    atomic_store_explicit(&lane->holder, a, memory_order_relaxed);
     for (uint32_t i = 0; i < LANE_BATCH && lane_step(a); i++)
         continue;
     hal_lock(&lane->lock);
-    bool more = lane->cursor < lane->current.count || lane->next.count != 0;
+    bool more = waiting(lane) != 0;
     lane->token_out = more;
+    atomic_store_explicit(&lane->holder, NULL, memory_order_relaxed);
     hal_unlock(&lane->lock);
     if (!more)
         return;

@@ -14,6 +14,9 @@
  *   - a task flagged GMK_TASK_DETERMINISTIC in a normal engine: a token takes the lane from
  *     worker to worker.
  *
+ * A lane task that waits (group, full channel) runs what comes after it in the lane, nested,
+ * on its own stack: the lane stays one at a time, and cannot wait for itself.
+ *
  * The lock guards the two batches; the handler runs without it. */
 #pragma once
 
@@ -39,6 +42,7 @@ struct lane {
     uint32_t reserve;          /* of them for tasks that come again */
     bool token_out;
     uint64_t serial;           /* tasks taken so far */
+    _Atomic(struct agent *) holder; /* the worker whose turn it is; NULL between turns */
     _Atomic uint64_t tick;
     _Atomic uint64_t hash;
 };
@@ -51,6 +55,9 @@ int lane_add(struct agent *a, const gmk_task_t *task, enum enqueue_how how);
 
 /* Runs the next task. False when there is none (deterministic mode: no timer either). */
 bool lane_step(struct agent *a);
+
+/* Does this worker hold the lane's token, and is there something to run? */
+bool lane_calls(struct agent *a);
 
 /* The lane's token: some steps, then the next worker's turn. */
 void lane_run_token(struct agent *a);

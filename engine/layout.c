@@ -113,7 +113,7 @@ static size_t piece(size_t bytes) {
 
 static size_t agent_bytes(const gmk_boot_cfg_t *cfg) {
     size_t tenants = cfg->n_tenants > 1 ? cfg->n_tenants * sizeof(struct count_line) : 0;
-    return piece(sizeof(struct agent)) + piece(cfg->max_types * sizeof(struct count_line)) +
+    return piece(sizeof(struct agent)) + piece((cfg->max_types + 1u) * sizeof(struct count_line)) +
            piece(tenants) + 2 * piece(sizeof(struct hist));
 }
 
@@ -124,7 +124,7 @@ size_t layout_control_bytes(const gmk_boot_cfg_t *cfg) {
     size_t bytes = GMK_FALSE_SHARING + piece(sizeof(struct engine));
     bytes += piece(agents * sizeof(struct agent *)) + agents * agent_bytes(cfg);
     bytes += piece(cfg->n_workers * sizeof(struct park_slot));
-    bytes += piece(cfg->max_types * sizeof(struct type_info));
+    bytes += piece((cfg->max_types + 1u) * sizeof(struct type_info));
     bytes += piece(GMK_CHANNELS_MAX * sizeof(struct channel));
     bytes += piece(layout_subs_max(cfg) * sizeof(struct chan_sub));
     bytes += piece((cfg->max_groups + 1u) * sizeof(struct group));
@@ -145,7 +145,7 @@ size_t layout_task_bytes(const gmk_boot_cfg_t *cfg) {
 
 struct arena_cfg layout_arena_cfg(const gmk_boot_cfg_t *cfg) {
     unsigned agents = cfg->n_workers + cfg->max_clients;
-    size_t share = checked_percent(cfg->arena_size, 2) / agents;
+    size_t share = checked_percent(cfg->arena_size, 2) / (agents + 1); /* and the watchdog */
     size_t trace_piece = ((size_t)TRACE_RING_WORDS_MIN * 8);
     while (trace_piece * 4 < share && trace_piece < (size_t)1 << 22) /* leave some for bookkeeping */
         trace_piece *= 2;
@@ -163,6 +163,16 @@ size_t layout_arena_bytes(const gmk_boot_cfg_t *cfg) {
     return layout_control_bytes(cfg) + arena_size_min(&arena);
 }
 
+size_t layout_arena_min(const gmk_boot_cfg_t *cfg) {
+    gmk_boot_cfg_t least = *cfg;
+    size_t needed = ARENA_PAGE;
+    do { /* at most once per step of layout_subs_max() and of the trace pieces */
+        least.arena_size = needed;
+        needed = layout_arena_bytes(&least);
+    } while (needed > least.arena_size);
+    return least.arena_size;
+}
+
 int layout_fit(gmk_boot_cfg_t *cfg) {
     gmk_boot_cfg_t wish = *cfg;
     for (unsigned halvings = 0; halvings <= LAYOUT_HALVINGS; halvings++) {
@@ -175,6 +185,6 @@ int layout_fit(gmk_boot_cfg_t *cfg) {
     }
     log_line(GMK_LOG_ERROR, "boot",
              "GMK_ENOMEM: arena_size is %zu bytes; this configuration needs at least %zu",
-             cfg->arena_size, layout_arena_bytes(cfg));
+             cfg->arena_size, layout_arena_min(cfg));
     return GMK_ENOMEM;
 }

@@ -21,6 +21,10 @@ int layout_check(const gmk_boot_cfg_t *cfg);
 size_t layout_control_bytes(const gmk_boot_cfg_t *cfg);
 size_t layout_task_bytes(const gmk_boot_cfg_t *cfg);
 size_t layout_arena_bytes(const gmk_boot_cfg_t *cfg);
+
+/* Least arena_size for all other fields of a complete configuration. Some pieces grow with the
+ * arena, so this is the first size that is no smaller than what it needs itself. */
+size_t layout_arena_min(const gmk_boot_cfg_t *cfg);
 struct arena_cfg layout_arena_cfg(const gmk_boot_cfg_t *cfg);
 
 /* Subscriptions an engine can have, and slots of its lane and of the system's channels. */

@@ -24,7 +24,8 @@ static void build_agent(struct engine *eng, struct carve *control, uint32_t inde
     a->eng = eng;
     a->index = index;
     a->is_worker = index < eng->n_workers;
-    a->types = must_take(control, eng->cfg.max_types * sizeof(struct count_line));
+    a->resident = a->is_worker; /* also when the lane runs on a client's thread */
+    a->types = must_take(control, (eng->cfg.max_types + 1u) * sizeof(struct count_line));
     if (eng->cfg.n_tenants > 1)
         a->tenants = must_take(control, eng->cfg.n_tenants * sizeof(struct count_line));
     a->queue_time = must_take(control, sizeof(struct hist));
@@ -52,7 +53,7 @@ static struct engine *build_control(void *pages, const gmk_boot_cfg_t *cfg) {
         build_agent(eng, &control, i);
     eng->park_slots = must_take(&control, eng->n_workers * sizeof(struct park_slot));
     park_init(&eng->park, eng->park_slots, eng->n_workers, true);
-    eng->types = must_take(&control, cfg->max_types * sizeof(struct type_info));
+    eng->types = must_take(&control, (cfg->max_types + 1u) * sizeof(struct type_info));
     eng->types[0].name = "token";
     atomic_init(&eng->n_types, 1);
     eng->channels = must_take(&control, GMK_CHANNELS_MAX * sizeof(struct channel));
@@ -117,6 +118,12 @@ static void build_agent_memory(struct engine *eng, size_t trace_piece) {
     }
 }
 
+static void build_watch(struct engine *eng, size_t trace_piece) {
+    void *ring = slab_alloc_shared(&eng->arena.trace);
+    size_t words = ring != NULL ? trace_ring_words(trace_piece) : 0;
+    (void)trace_attach(&eng->trace, &eng->watch_trace, ring, words, "watchdog");
+}
+
 static void build_groups(struct engine *eng) {
     for (uint32_t i = 1; i <= eng->cfg.max_groups; i++)
         eng->groups[i].next_free = i < eng->cfg.max_groups ? i + 1 : 0;
@@ -134,6 +141,7 @@ int layout_build(struct engine **out, void *pages, const gmk_boot_cfg_t *cfg) {
     if (status != GMK_OK)
         return status;
     build_agent_memory(eng, arena.trace_piece);
+    build_watch(eng, arena.trace_piece);
     build_groups(eng);
     for (uint32_t i = 0; i < cfg->n_tenants; i++)
         atomic_init(&eng->task_limit[i], cfg->tenant_limit);

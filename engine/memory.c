@@ -109,7 +109,9 @@ void gmk_payload_release(gmk_ctx_t *ctx) {
 void *gmk_bump(gmk_ctx_t *ctx, size_t size) {
     if (GMK_UNLIKELY(ctx == NULL || ctx->agent == NULL))
         return ctx != NULL && ctx->sandbox != NULL ? sandbox_bump(ctx->sandbox, size) : NULL;
-    return ctx->agent->bump != NULL ? bump_alloc(ctx->agent->bump, size, 16) : NULL;
+    /* Without a task it is an attached thread's context, whose engine may be gone. */
+    return ctx->task != NULL && ctx->agent->bump != NULL ? bump_alloc(ctx->agent->bump, size, 16)
+                                                         : NULL;
 }
 
 void gmk_bump_reset(gmk_ctx_t *ctx) {
@@ -117,6 +119,6 @@ void gmk_bump_reset(gmk_ctx_t *ctx) {
         return;
     if (ctx->sandbox != NULL)
         sandbox_bump_reset(ctx->sandbox);
-    else if (ctx->agent != NULL && ctx->agent->bump != NULL)
+    else if (ctx->task != NULL && ctx->agent != NULL && ctx->agent->bump != NULL)
         bump_reset(ctx->agent->bump);
 }

@@ -98,7 +98,8 @@ void run_task(struct agent *a, gmk_task_t *task) {
     if (GMK_UNLIKELY(task->group != 0 || (task->flags & GMK_TASK_DEADLINE)) ||
         GMK_UNLIKELY(atomic_load_explicit(&eng->dropping, memory_order_relaxed)))
         obstacle = run_obstacle(a, task);
-    if (GMK_UNLIKELY(atomic_load_explicit(&type->poisoned, memory_order_relaxed)))
+    if (GMK_UNLIKELY(atomic_load_explicit(&type->poisoned, memory_order_relaxed)) &&
+        !chan_is_systems(task)) /* letters of a poisoned type arrive */
         obstacle = GMK_DROP_POISONED;
     if (GMK_UNLIKELY(target.fn == NULL))
         obstacle = GMK_DROP_TYPE;
@@ -143,8 +144,11 @@ enum gmk_drop_reason run_prepare_again(struct agent *a, gmk_task_t *task, enum r
         agent_count(a, task, COUNT_YIELDS, 1);
         trace_event(&a->trace, TRACE_YIELD, task->type);
         *due_ns = a->resume_ns;
+        if (*due_ns != 0)
+            return GMK_DROP_NONE; /* waits for its time: cannot spin, so it is not counted */
         if (task->yield_count >= eng->cfg.max_yields) {
-            fault_poison(a, task->type, "it gave way too often");
+            if (!chan_is_systems(task))
+                fault_poison(a, task->type, "it gave way too often");
             return GMK_DROP_YIELDS;
         }
         task->yield_count++;
@@ -209,7 +213,8 @@ static void send_to_system(struct agent *a, gmk_task_t *task, uint32_t chan,
 
 void task_failed(struct agent *a, gmk_task_t *task, int status) {
     trace_event(&a->trace, TRACE_FAIL, task->type);
-    fault_note(a, task->type, status);
+    if (!chan_is_systems(task)) /* a letter's listener failed, not the type */
+        fault_note(a, task->type, status);
     send_to_system(a, task, GMK_CHAN_SYS_ERROR, GMK_DROP_FAILED);
     agent_count(a, task, COUNT_FAILED, 1);
     task_gone(a, task, false);

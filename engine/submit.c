@@ -243,7 +243,7 @@ int gmk_spawn(gmk_ctx_t *ctx, const gmk_task_t *task) {
         status = put(a, task, kind_of(a));
     } else if ((status = admit(a, task, COUNT_EMITTED, &copy)) != GMK_OK) {
         refuse(a, status);
-    } else if (!enqueue_local(a, &copy)) {
+    } else if (a->depth >= GMK_SPAWN_DEPTH || !enqueue_local(a, &copy)) {
         if (a->depth < GMK_HELP_DEPTH_MAX) {
             run_urgent_first(a);
             run_task(a, &copy);

@@ -38,7 +38,7 @@
 #define TRACE_BLOCK_WORDS      64u  /* 512 bytes */
 #define TRACE_RING_WORDS_MIN   256u /* four blocks: two in the writer's hands, two to read */
 #define TRACE_RECORD_WORDS_MAX 16u  /* the longest: a user event, name inline */
-#define TRACE_RINGS_MAX        (GMK_WORKERS_MAX + GMK_CLIENTS_MAX)
+#define TRACE_RINGS_MAX        (GMK_WORKERS_MAX + GMK_CLIENTS_MAX + 1u) /* and the watchdog's */
 #define TRACE_SLOTS_MAX        4096u /* interned names */
 #define TRACE_PROBES_MAX       16u   /* slots looked at before a name counts as not fitting */
 
@@ -85,7 +85,7 @@ GMK_STATIC_ASSERT(TRACE_SLOT_BASE + TRACE_SLOTS_MAX <= FXT_STRING_INDEX_MAX, "15
     X(YIELD, SCHED, TYPE, GMK_TRACE_DEBUG)                                                   \
     X(STEAL, SCHED, COUNT, GMK_TRACE_DEBUG)                                                  \
     X(PARK, SCHED, NONE, GMK_TRACE_DEBUG)       /* span: asleep */                           \
-    X(WAKE, SCHED, WORKER, GMK_TRACE_DEBUG)                                                  \
+    X(WAKE, SCHED, COUNT, GMK_TRACE_DEBUG)                                                   \
     X(FULL, CHANNEL, CHANNEL, GMK_TRACE_DEBUG)  /* backpressure: the sender was told no */   \
     X(QUEUED, QUEUE, COUNT, GMK_TRACE_DEBUG)    /* counter: length of a queue */             \
     X(OPEN, CHANNEL, CHANNEL, GMK_TRACE_INFO)                                                \

@@ -9,7 +9,7 @@ int type_add(struct engine *eng, uint32_t type, gmk_handler_fn fn, const char *n
     if (known != 0)
         return fn == NULL ? GMK_OK : GMK_EEXIST;
     uint32_t index = atomic_load_explicit(&eng->n_types, memory_order_relaxed);
-    if (index >= eng->cfg.max_types)
+    if (index > eng->cfg.max_types) /* [0] is the engine's own */
         return GMK_ELIMIT;
     struct type_info *info = &eng->types[index];
     info->fn = fn;

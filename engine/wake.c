@@ -12,7 +12,7 @@
 /* Is there anything for this worker? The last look before sleeping. */
 static bool look(struct agent *a, wake_condition_fn condition, void *arg) {
     struct engine *eng = a->eng;
-    return gather_visible(a) || (condition != NULL && condition(eng, arg)) ||
+    return gather_visible(a) || lane_calls(a) || (condition != NULL && condition(eng, arg)) ||
            atomic_load_explicit(&eng->stop, memory_order_acquire) != 0;
 }
 
@@ -138,6 +138,8 @@ static int worker_wait(struct agent *a, wake_condition_fn condition, void *arg, 
                 group_flush(a);
                 return condition(a->eng, arg) ? GMK_OK : GMK_ETIMEOUT;
             }
+        } else if (lane_calls(a)) {
+            (void)lane_step(a); /* we are a lane task: what we wait for may be behind us */
         } else if (gather(a, &task)) {
             run_task(a, &task);
         } else if (atomic_load_explicit(&a->eng->stop, memory_order_acquire) != 0) {

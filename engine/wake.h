@@ -22,7 +22,8 @@ typedef bool (*wake_condition_fn)(struct engine *eng, void *arg);
 
 /* Work was published. No system call unless a worker sleeps and none spins or is on its
  * way already. Any agent. */
-static inline void wake_for_work(struct engine *eng) {
+static inline void wake_for_work(struct agent *a) {
+    struct engine *eng = a->eng;
     park_notifier_barrier(&eng->park);
     /* Relaxed: ordered by the barrier. */
     if (GMK_LIKELY(atomic_load_explicit(&eng->park.parked, memory_order_relaxed) == 0))
@@ -34,7 +35,9 @@ static inline void wake_for_work(struct engine *eng) {
         hal_fence();
     if (atomic_load_explicit(&eng->spinners, memory_order_relaxed) != 0)
         return;
-    (void)park_claim_unless_waking(&eng->park);
+    uint32_t claimed = park_claim_unless_waking(&eng->park);
+    if (claimed != 0)
+        trace_event(&a->trace, TRACE_WAKE, claimed);
 }
 
 /* A condition became true (seq_cst operation before this): waiting agents look again. */

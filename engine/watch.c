@@ -24,6 +24,7 @@ static void report_handler(struct engine *eng, struct agent *a, uint32_t type) {
     log_line(GMK_LOG_WARN, "watch",
              "worker %u: handler %s (type %u) has not returned for %llu ms", a->index,
              info->name != NULL ? info->name : "of a channel", type, (unsigned long long)ms);
+    trace_event(&eng->watch_trace, TRACE_HANG, type);
     atomic_fetch_add_explicit(&eng->hangs, 1, memory_order_relaxed);
 }
 
@@ -52,6 +53,7 @@ static void look_at_queues(struct engine *eng, struct watch_memory *memory) {
         return;
     log_line(GMK_LOG_WARN, "watch", "%llu tasks wait and none has ended for %llu ms",
              (unsigned long long)now.queued, (unsigned long long)(eng->cfg.hang_ns / 1000000u));
+    trace_event(&eng->watch_trace, TRACE_HANG, 0);
     atomic_fetch_add_explicit(&eng->hangs, 1, memory_order_relaxed);
 }
 

@@ -13,8 +13,8 @@ ifeq ($(filter $(PROFILE),DEV STANDARD HARDENED),)
 $(error PROFILE=$(PROFILE) is unknown: use DEV, STANDARD or HARDENED)
 endif
 
-VERSION := $(shell sed -n 's/^\#define GMK_LIBRARY_VERSION GMK_VERSION(\([0-9]*\), \([0-9]*\), \([0-9]*\))/\1.\2.\3/p' \
-	include/ggmk/base.h)
+VERSION := $(shell sed -En include/ggmk/base.h \
+	-e 's/^.define GMK_LIBRARY_VERSION GMK_VERSION.([0-9]+), ([0-9]+), ([0-9]+).*/\1.\2.\3/p')
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
 # LIVE starts a recipe line whose progress is shown as it happens, not when it has ended.
@@ -34,9 +34,12 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # ---- Packages ---------------------------------------------------------------------
 # Some goals first install what they need. Sub-makes leave it to the outermost one.
 deps_for = $(if $(filter $1,$(MAKECMDGOALS)),$2)
-DEPS_GROUPS := $(sort $(call deps_for,run,build run) $(call deps_for,test,build test run) \
-	$(call deps_for,bench,build bench) $(call deps_for,coverage lint model fuzz,build test lint) \
-	$(call deps_for,check,build test run lint))
+DEPS_GROUPS := $(sort \
+	$(call deps_for,run,build run) \
+	$(call deps_for,test test-% tests stress,build test run) \
+	$(call deps_for,coverage lint lint-% model fuzz fmt,build test lint) \
+	$(call deps_for,check,build test run lint) \
+	$(call deps_for,bench,build bench))
 ifeq ($(MAKELEVEL),0)
 DEPS := $(if $(DEPS_GROUPS),deps-present)
 endif
@@ -104,10 +107,10 @@ endef
 define internal_archive
 $1/libgmk_internal.a: $$(LIB_SRC:%.c=$1/obj/%.o)
 	@echo "  AR      $$@"
-	@rm -f $$@ && ar rcs $$@ $$^
+	@rm -f $$@.$$$$$$$$ && ar rcs $$@.$$$$$$$$ $$^ && mv $$@.$$$$$$$$ $$@
 
 $1/libgmk_tests.a: $$(TEST_LIB_SRC:%.c=$1/obj/%.o)
-	@rm -f $$@ && ar rcs $$@ $$^
+	@rm -f $$@.$$$$$$$$ && ar rcs $$@.$$$$$$$$ $$^ && mv $$@.$$$$$$$$ $$@
 endef
 
 $(foreach p,$(sort $(PROFILE) $(TEST_PROFILE)),\
@@ -122,13 +125,16 @@ force:
 
 # ---- The library -----------------------------------------------------------------------
 # One relocatable object whose hidden symbols are made local: a program that links the
-# archive may use any name it likes, because only gmk_ names leave it.
+# archive may use any name it likes, because only gmk_ names leave it. Made aside and then
+# moved, so that two makes in one folder never see each other's half of it.
 $(LIB_DIR)/libgmk_cpu.a: $(LIB_SRC:%.c=$(LIB_OUT)/obj/%.o)
 	@echo "  AR      $@"
 	@mkdir -p $(@D)
-	@ld -r -o $(LIB_OUT)/gmk_cpu.o $^
-	@objcopy --localize-hidden $(LIB_OUT)/gmk_cpu.o
-	@rm -f $@ && ar rcs $@ $(LIB_OUT)/gmk_cpu.o
+	@work=$$(mktemp -d $(LIB_OUT)/archive.XXXXXX) && trap 'rm -r $$work' EXIT && \
+		ld -r -o $$work/gmk_cpu.o $^ && \
+		objcopy --localize-hidden $$work/gmk_cpu.o && \
+		ar rcs $$work/libgmk_cpu.a $$work/gmk_cpu.o && \
+		mv $$work/libgmk_cpu.a $@
 
 $(LIB_DIR)/libgmk_cpu.so.$(SOVERSION): $(LIB_SRC:%.c=$(LIB_OUT)/pic/%.o)
 	@echo "  LD      $@"

@@ -5,10 +5,11 @@ C_FILES := $(wildcard include/*/*.h lib/*.[ch] engine/*.[ch] hal/*.h hal/*/*.[ch
 HEADERS := $(filter %.h,$(C_FILES))
 
 # ---- Layout, spelling, static analysis ------------------------------------------------
-fmt: ## lay out every C file as .clang-format says
+fmt: | $(DEPS) ## lay out every C file as .clang-format says
 	@clang-format -i $(C_FILES)
 
-lint: lint-format lint-tidy lint-cppcheck lint-spelling lint-tree ## judge the source: layout, clang-tidy, cppcheck, spelling, tree
+LINTS := lint-format lint-tidy lint-cppcheck lint-spelling lint-tree
+lint: $(LINTS) ## judge the source: layout, clang-tidy, cppcheck, spelling, tree
 
 # Versions of clang-format differ in details; the tree is laid out by the one named here,
 # and another's opinion is no error.
@@ -50,7 +51,7 @@ lint-tree: | $(DEPS)
 	@echo "  TREE"
 	@tests/tree/tree.py --failures-only
 
-.PHONY: fmt lint lint-format lint-tidy lint-cppcheck lint-spelling lint-tree
+.PHONY: fmt lint $(LINTS)
 
 # ---- Models and fuzzing -----------------------------------------------------------------
 # Every protocol in tests/model/ is searched exhaustively, and every bug planted in it must
@@ -80,7 +81,7 @@ check: | $(DEPS) ## everything: lint, docs, both compilers, tests under sanitize
 	$(LIVE)$(MAKE) lint docs
 	$(LIVE)$(MAKE) test
 	$(LIVE)$(MAKE) stack
-	$(LIVE)$(MAKE) CC=clang all
+	$(LIVE)$(MAKE) CC=clang all tests
 	$(LIVE)$(MAKE) PROFILE=HARDENED test
 	$(LIVE)$(MAKE) CC=gcc SAN=address,undefined PROFILE=DEV test
 	$(LIVE)$(MAKE) CC=clang SAN=thread PROFILE=DEV test

@@ -29,8 +29,9 @@ TEST_SLOWDOWN := $(if $(findstring thread,$(SAN)),10,$(if $(SAN),4,1))
 RUN_TESTS = GMK_BUILD=$(LIB_DIR) PROFILE=$(PROFILE) CC='$(CC)' scripts/run-tests --slowdown $(TEST_SLOWDOWN) \
 	--logs $(TEST_OUT)/logs
 
-# `make test` is everything that proves this variant; system tests need the plain library.
-test: $(UNIT) $(STRESS) $(if $(SAN)$(COV),,lib $(EXAMPLES)) | $(DEPS) ## run every test: unit, tree, system, a short stress
+# `make test` is everything that proves this variant; system tests need the plain library
+# and the examples, whose list is known only later.
+test: $(UNIT) $(STRESS) $(if $(SAN)$(COV),,lib examples) | $(DEPS) ## run every test: unit, tree, system, a short stress
 	$(LIVE)$(RUN_TESTS) $(UNIT) $(if $(SAN)$(COV),,$(TREE) $(SYSTEM)) $(STRESS)
 
 stress: $(STRESS) | $(DEPS) ## run the stress tests; GGMK_STRESS=20 runs them 20 times as long

@@ -18,7 +18,8 @@ extern "C" {
 #define GMK_CHAN_REPLAY   0x04u /* messages stay until acknowledged with gmk_chan_ack() */
 
 /* Options of a subscription. Ordered (default): one message at a time, in the order of
- * the channel. Parallel: as many at a time as there are workers, in any order. */
+ * the channel, with ctx->lost. Parallel: as many at a time as there are workers, in any
+ * order; not on replay channels (EINVAL). */
 #define GMK_SUB_ORDERED  0x00u
 #define GMK_SUB_PARALLEL 0x01u
 

@@ -62,8 +62,7 @@ GMK_API const char *gmk_strerror(int status);
     X(GMK_DROP_RETRIES, 7, "the retry limit was reached")                        \
     X(GMK_DROP_YIELDS, 8, "the yield limit was reached")                         \
     X(GMK_DROP_HALT, 9, "the engine halted first")                               \
-    X(GMK_DROP_FAILED, 10, "the handler returned a failure")                     \
-    X(GMK_DROP_LIMIT, 11, "a bounded table was full")
+    X(GMK_DROP_FAILED, 10, "the handler returned a failure")                    
 
 enum gmk_drop_reason {
 #define GMK_DROP_ENUM(name, value, sentence) name = (value),
@@ -71,6 +70,7 @@ enum gmk_drop_reason {
 #undef GMK_DROP_ENUM
 };
 
+/* Sentence of a drop reason; "unknown reason" beyond the list. Never NULL. Any context. */
 GMK_API const char *gmk_drop_name(unsigned reason);
 
 #ifdef __cplusplus

@@ -31,7 +31,8 @@ typedef struct gmk_boot_cfg {
     uint32_t ready_slots; /* 8192; slots of each of the 4 ready rings, power of two */
     uint32_t local_slots; /* 256; slots of each local queue, power of two */
     uint32_t channel_slots;    /* 1024; default slots of a channel, power of two */
-    uint32_t max_yields;       /* 10000; a task that gives way more often is dead-lettered */
+    uint32_t max_yields;       /* 10000; a task that gives way more often is dead-lettered
+                               and its type poisoned */
     uint32_t max_retries;      /* 8; at most 15 */
     uint64_t retry_base_ns;    /* 1 ms; doubled at each retry */
     uint64_t retry_max_ns;     /* 1 s */
@@ -47,12 +48,12 @@ typedef struct gmk_boot_cfg {
     bool dump_on_request; /* SIGQUIT prints gmk_dump() (hosted) */
     bool pin_workers;     /* worker i runs on the i-th allowed CPU */
     uint8_t trace_level;  /* enum gmk_trace_level; 0 = off */
-    uint8_t log_level;    /* enum gmk_log_level; 0 = warnings and errors */
+    uint8_t log_level;    /* enum gmk_log_level, process-wide; 0 leaves it as it is */
     uint8_t stamp_shift;  /* every 2^n-th task is timed for the histograms; 0 = 6 */
 } gmk_boot_cfg_t;
 
-/* Boots an engine: checks everything, starts the workers, runs early init and init of
- * every module in the order of their dependencies. `mods` may be NULL when n_mods is 0;
+/* Boots an engine: checks everything, runs early init and init of every module in the order
+ * of their dependencies, then starts the workers. `mods` may be NULL when n_mods is 0;
  * the modules and what they point to must live until halt. cfg may be NULL.
  * Returns GMK_OK, or an error and leaves nothing behind (the log says which module,
  * field or name was wrong): EINVAL, ENOMEM (arena too small), EEXIST (duplicate type,
@@ -87,7 +88,7 @@ GMK_API int gmk_drain(gmk_kernel_t *kernel, uint64_t timeout_ns);
  * modules in reverse order, joins the workers, frees everything. Returns GMK_OK, EDRAIN
  * (something was dead-lettered because time ran out: the log counts it) or EHALTED (not
  * running). Safe against threads that submit meanwhile: they get EHALTED. Not from a
- * handler (EPERM). */
+ * handler (EPERM). EBUSY: every client place is taken by other threads. */
 GMK_API int gmk_halt(gmk_kernel_t *kernel);
 
 /* The calling thread's own context, to use the functions that take a gmk_ctx_t outside
@@ -97,11 +98,12 @@ GMK_API int gmk_halt(gmk_kernel_t *kernel);
 GMK_API gmk_ctx_t *gmk_attach(gmk_kernel_t *kernel);
 GMK_API void gmk_detach(gmk_kernel_t *kernel);
 
-/* Lifts the poison from a type. ENOENT: no such type. */
+/* Lifts the poison from a type. ENOENT: no such type; EPERM: a USER module asks. */
 GMK_API int gmk_type_reset(gmk_kernel_t *kernel, uint32_t type);
 
 /* Sets a tenant's limit of tasks inside the engine (queued or running) and bytes of
- * blocks held; 0 = none. ETENANT. */
+ * blocks held; 0 = none. ETENANT; EPERM (a USER module); ENOTSUP: an engine with one tenant
+ * that was booted without tenant_limit does not count. */
 GMK_API int gmk_tenant_limit(gmk_kernel_t *kernel, uint8_t tenant, uint64_t tasks, uint64_t bytes);
 
 #ifdef __cplusplus

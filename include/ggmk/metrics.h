@@ -81,10 +81,11 @@ GMK_API int gmk_metric_register(gmk_ctx_t *ctx, const char *name, const char *he
 GMK_API void gmk_metric_inc(gmk_ctx_t *ctx, uint32_t metric, uint64_t delta);
 GMK_API int gmk_metric_read(struct gmk_kernel *kernel, uint32_t metric, uint64_t *out);
 
-/* Everything above in the Prometheus text format 0.0.4. */
+/* Everything above in the Prometheus text format 0.0.4. `write` must not call back into
+ * this engine's readers or exports: they wait for each other. */
 GMK_API int gmk_prometheus(struct gmk_kernel *kernel, gmk_write_fn write, void *arg);
 
-/* For people: workers and what each runs since when, queues, channels, groups, types.
+/* For people: workers and what each runs, queues, channels, groups, types.
  * Safe while everything runs, and in a signal handler when `write` is. */
 GMK_API int gmk_dump(struct gmk_kernel *kernel, gmk_write_fn write, void *arg);
 

@@ -21,15 +21,19 @@ GMK_API int gmk_emit(gmk_ctx_t *ctx, const gmk_task_t *task);
  * latest start; a later one is dead-lettered with GMK_DROP_DEADLINE. */
 GMK_API int gmk_emit_at(gmk_ctx_t *ctx, const gmk_task_t *task, uint64_t at_ns);
 
-/* Queues a task like gmk_emit(), but when this worker's own queue is full it runs the task
- * at once, on this stack (nested at most GMK_HELP_DEPTH_MAX deep, tasks of priority 0 go
- * first). For divide and conquer: a tree of any width is spawned in bounded memory, without
- * ever being told "full". Where it cannot run it here, it is gmk_emit(). */
+/* Queues a task like gmk_emit(), but runs it at once, on this stack, when this worker's own
+ * queue is full or GMK_SPAWN_DEPTH handlers are on the stack already (never more than
+ * GMK_HELP_DEPTH_MAX; tasks of priority 0 go first). For divide and conquer: a tree of any
+ * width is spawned in bounded memory, without ever being told "full", and parents that wait
+ * for their children nest no deeper than the tree. Where it cannot run here, it is
+ * gmk_emit(). */
+#define GMK_SPAWN_DEPTH 16u
 GMK_API int gmk_spawn(gmk_ctx_t *ctx, const gmk_task_t *task);
 
 /* Gives way: the handler returns after this, whatever it returns, and its task is queued
  * again behind what waits. The payload is kept. Beyond cfg.max_yields the task is
- * dead-lettered. gmk_yield_at(): not before engine time `at_ns`. */
+ * dead-lettered and its type poisoned. gmk_yield_at(): not before engine time `at_ns`; such
+ * a yield does not count against the limit, since it cannot spin. */
 GMK_API void gmk_yield(gmk_ctx_t *ctx);
 GMK_API void gmk_yield_at(gmk_ctx_t *ctx, uint64_t at_ns);
 
@@ -45,7 +49,8 @@ GMK_API int gmk_group_open(gmk_ctx_t *ctx, uint32_t parent, uint32_t *out_group)
 /* Waits until every task of the group has ended, then releases the handle. A handler
  * runs other tasks meanwhile (nested at most GMK_HELP_DEPTH_MAX deep: EDEPTH, and the
  * handle stays); an attached thread sleeps. Returns GMK_OK or ECANCELED. A task must not
- * wait for a group it belongs to (EINVAL). */
+ * wait for a group it belongs to (EINVAL). EHALTED: the engine
+ * stopped first; ETIMEOUT: deterministic mode, and nothing is left that could end it. */
 #define GMK_HELP_DEPTH_MAX 64u
 GMK_API int gmk_group_wait(gmk_ctx_t *ctx, uint32_t group);
 
@@ -59,8 +64,8 @@ GMK_API int gmk_group_drop(gmk_ctx_t *ctx, uint32_t group);
 
 /* ---- Memory ------------------------------------------------------------------- */
 
-/* A block of at least `size` bytes (at most 128 KiB less the header), 16-byte aligned,
- * one reference, charged to the current task's tenant. NULL when there is none. */
+/* A block of at least `size` bytes (1 byte .. 128 KiB, in the DEV profile 8 bytes less) on a
+ * cache line, one reference, charged to the current task's tenant. NULL when there is none. */
 GMK_API void *gmk_alloc(gmk_ctx_t *ctx, size_t size);
 
 /* Drops one reference of a block; the last one frees it. NULL is ignored. A pointer that
@@ -83,7 +88,9 @@ GMK_API void gmk_bump_reset(gmk_ctx_t *ctx);
 
 /* ---- Identity and time ---------------------------------------------------------- */
 
-GMK_API uint32_t gmk_self_worker(const gmk_ctx_t *ctx); /* UINT32_MAX: not a worker */
+/* The worker that runs this handler (UINT32_MAX: an attached thread), and the tenant of
+ * its task (0 outside of handlers). */
+GMK_API uint32_t gmk_self_worker(const gmk_ctx_t *ctx);
 GMK_API uint32_t gmk_self_tenant(const gmk_ctx_t *ctx);
 
 /* Engine time: nanoseconds, monotonic; in deterministic mode it moves by ticks. */

@@ -46,15 +46,18 @@ GMK_STATIC_ASSERT(offsetof(gmk_task_t, type) == 4, "the ring owns exactly the fi
 #define GMK_TASK_REASON_SHIFT  12      /* (runtime) 4 bits: enum gmk_drop_reason */
 #define GMK_TASK_USER_FLAGS    0x001fu /* what a caller may set */
 
+/* The priority that the flags encode, 0 .. 3. */
 static inline unsigned gmk_task_priority(const gmk_task_t *task) {
     unsigned coded = task->flags & GMK_TASK_PRIO_MASK;
     return coded == 0 || coded > GMK_PRIORITIES ? GMK_PRIO_DEFAULT : coded - 1u;
 }
 
+/* How often the task has asked for another try, 0 .. 15. */
 static inline unsigned gmk_task_retries(const gmk_task_t *task) {
     return ((unsigned)task->flags >> GMK_TASK_RETRY_SHIFT) & 15u;
 }
 
+/* Why it became a dead letter: enum gmk_drop_reason, GMK_DROP_NONE otherwise. */
 static inline unsigned gmk_task_reason(const gmk_task_t *task) {
     return ((unsigned)task->flags >> GMK_TASK_REASON_SHIFT) & 15u;
 }
@@ -65,6 +68,7 @@ static inline uint16_t gmk_task_origin(const gmk_task_t *letter) {
     return (uint16_t)letter->when_ns;
 }
 
+/* The low 48 bits of that sequence number. */
 static inline uint64_t gmk_task_origin_seq(const gmk_task_t *letter) {
     return letter->when_ns >> 16;
 }

@@ -73,7 +73,7 @@ typedef struct gmk_trace_stats {
 } gmk_trace_stats_t;
 
 /* Writes everything the rings hold, while the engine goes on. `stats` may be NULL.
- * EHALTED, or what `write` returned. Any thread, also a handler; never blocks by itself. */
+ * EHALTED, or what `write` returned; it must not call another export of this engine. Any thread, also a handler; never blocks by itself. */
 GMK_API int gmk_trace_export(struct gmk_kernel *kernel, gmk_write_fn write, void *arg,
                              gmk_trace_stats_t *stats);
 

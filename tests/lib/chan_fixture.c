@@ -4,15 +4,21 @@
 gmk_kernel_t chan_kernel;
 gmk_ctx_t *chan_me;
 
+static int fail_handler(gmk_ctx_t *ctx) {
+    (void)ctx;
+    return GMK_EFAIL;
+}
+
 void chan_up_with(const gmk_boot_cfg_t *cfg) {
     static const gmk_handler_reg_t handlers[] = {{CHAN_GATE, sched_gate_handler, "gate"},
-                                                 {CHAN_COUNT, sched_count_handler, "count"}};
+                                                 {CHAN_COUNT, sched_count_handler, "count"},
+                                                 {CHAN_FAIL, fail_handler, "fail"}};
     gmk_boot_cfg_t full = *cfg;
     full.arena_size = full.arena_size != 0 ? full.arena_size : (size_t)32 << 20;
     full.poison_window_ns = full.poison_window_ns != 0 ? full.poison_window_ns : UINT64_MAX;
     full.retry_base_ns = full.retry_base_ns != 0 ? full.retry_base_ns : 20000;
     full.max_clients = full.max_clients != 0 ? full.max_clients : 16;
-    sched_boot(&chan_kernel, &full, handlers, 2);
+    sched_boot(&chan_kernel, &full, handlers, 3);
     chan_me = gmk_attach(&chan_kernel);
     assert_non_null(chan_me);
 }

@@ -15,9 +15,10 @@ extern gmk_kernel_t chan_kernel;
 extern gmk_ctx_t *chan_me; /* the test's own context */
 
 /* Boots with `workers`; chan_up_with() with a whole configuration (zeroes: the fixture's
- * choice), the handlers GATE and COUNT are there. */
+ * choice), the handlers GATE, COUNT and FAIL (returns GMK_EFAIL) are there. */
 #define CHAN_GATE  1u
 #define CHAN_COUNT 2u
+#define CHAN_FAIL  3u
 void chan_up(uint32_t workers);
 void chan_up_with(const gmk_boot_cfg_t *cfg);
 

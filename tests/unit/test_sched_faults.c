@@ -2,7 +2,7 @@
  * deadlines, and what a dead letter says. */
 #include "tests/lib/sched_fixture.h"
 
-enum { GATE = 1, RETRY, FAIL, YIELD, KEEP, COUNT, PAUSE, WATCH };
+enum { GATE = 1, RETRY, FAIL, YIELD, KEEP, COUNT, PAUSE, CROWD };
 
 static gmk_kernel_t kernel;
 static struct sched_gate gate;
@@ -52,11 +52,23 @@ static int pause_handler(gmk_ctx_t *ctx) {
     return GMK_OK;
 }
 
+#define CROWD_MAX 12000u
+static _Atomic uint32_t crowd; /* tasks of CROWD so far */
+
+/* Fills its queue before it gives way, so that its own place is taken. */
+static int crowd_handler(gmk_ctx_t *ctx) {
+    gmk_task_t more = {.type = CROWD, .flags = ctx->task->flags & GMK_TASK_PRIO_MASK};
+    atomic_fetch_add(&runs, 1);
+    while (atomic_load(&crowd) < CROWD_MAX && gmk_emit(ctx, &more) == GMK_OK)
+        atomic_fetch_add(&crowd, 1);
+    return ctx->task->meta0++ < 3 ? GMK_YIELDED : GMK_OK;
+}
+
 static const gmk_handler_reg_t handlers[] = {
     {GATE, sched_gate_handler, "gate"},    {RETRY, retry_handler, "retry"},
     {FAIL, fail_handler, "fail"},          {YIELD, yield_handler, "yield"},
     {KEEP, keep_handler, "keep"},          {COUNT, sched_count_handler, "count"},
-    {PAUSE, pause_handler, "pause"},
+    {PAUSE, pause_handler, "pause"},       {CROWD, crowd_handler, "crowd"},
 };
 
 /* ---- Dead letters ------------------------------------------------------------------------ */
@@ -280,6 +292,21 @@ static void no_yield_is_lost_while_submitters_keep_every_queue_full(void **state
     }
 }
 
+/* The same without a race: far more tasks than the overflow bucket has slots. */
+static void no_yield_is_lost_when_the_queue_is_full_each_time_a_task_gives_way(void **state) {
+    (void)state;
+    for (unsigned priority = 0; priority < GMK_PRIORITIES; priority++) {
+        gmk_task_t task = {.type = CROWD, .flags = GMK_PRIO(priority)};
+        start(&(gmk_boot_cfg_t){.ready_slots = 16, .local_slots = 16, .arena_size = 8u << 20});
+        atomic_store(&crowd, 1);
+        ASSERT_OK(gmk_submit(&kernel, &task));
+        drain();
+        assert_int_equal(counts_of(CROWD).completed, CROWD_MAX);
+        assert_int_equal(atomic_load(&runs), 4 * CROWD_MAX);
+        sched_halt(&kernel);
+    }
+}
+
 static void a_payload_lives_as_long_as_its_task_yields_and_retries(void **state) {
     (void)state;
     start(&(gmk_boot_cfg_t){.retry_base_ns = 1000});
@@ -337,6 +364,7 @@ int main(void) {
         cmocka_unit_test(a_yield_with_a_time_waits_for_it),
         cmocka_unit_test(a_task_that_never_stops_yielding_is_broken_off_and_its_type_poisoned),
         cmocka_unit_test(no_yield_is_lost_while_submitters_keep_every_queue_full),
+        cmocka_unit_test(no_yield_is_lost_when_the_queue_is_full_each_time_a_task_gives_way),
         cmocka_unit_test(a_payload_lives_as_long_as_its_task_yields_and_retries),
         cmocka_unit_test(a_task_whose_deadline_passed_is_a_dead_letter_and_does_not_run),
     };

@@ -80,7 +80,7 @@ static inline uint32_t ll_table_bytes(const struct ll_table *table) {
  * carries: an entry that does not lie within it is not given out, whatever the table says. */
 static inline const struct ll_entry *ll_table_at(const struct ll_table *table, uint32_t bytes,
                                                  uint32_t offset) {
-    if (bytes < sizeof(struct ll_table)) {
+    if (bytes < sizeof(struct ll_table) || offset % 8 != 0) {
         return NULL;
     }
     uint32_t room = bytes - (uint32_t)sizeof(struct ll_table);
