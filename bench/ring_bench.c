@@ -15,7 +15,7 @@
 #include "engine/localq.h"
 #include "ring_peers.h"
 
-enum { ROUNDS_MAX = 101, ENTRIES_MAX = 8, CAPACITY = 1024 };
+enum { ROUNDS_MAX = 101, ENTRIES_MAX = 8, CAPACITY = 1024, ROUND_NS = 500000000 };
 
 static int cores[CPU_SETSIZE];
 static int n_cores;
@@ -62,7 +62,21 @@ static void *worker_main(void *arg) {
     else
         (run->batch ? run->who->consume_n : run->who->consume_1)(run, 0, total / run->consumers);
     self->end_ns = contest_now_ns();
+    atomic_fetch_add(&run->finished, 1);
     return NULL;
+}
+
+/* Calls a round off after ROUND_NS: a contestant that collapses when a thread is preempted
+ * would take minutes for what others do in milliseconds. What it did until then counts. */
+static void supervise(struct contest_run *run) {
+    const struct timespec nap = {.tv_nsec = 5000000};
+    uint64_t limit = contest_now_ns() + ROUND_NS;
+
+    while (atomic_load(&run->finished) < run->producers + run->consumers) {
+        if (contest_now_ns() > limit)
+            atomic_store(&run->called_off, true);
+        nanosleep(&nap, NULL);
+    }
 }
 
 /* One contestant, one round: millions of messages per second. */
@@ -84,17 +98,18 @@ static double run_once(const struct contestant *who, uint32_t pairs, bool batch,
     while (atomic_load(&run.ready) < 2 * pairs)
         sched_yield();
     atomic_store(&run.go, true);
+    supervise(&run);
     for (uint32_t i = 0; i < 2 * pairs; i++) {
         pthread_join(workers[i].thread, NULL);
         begin = workers[i].begin_ns < begin ? workers[i].begin_ns : begin;
         end = workers[i].end_ns > end ? workers[i].end_ns : end;
     }
-    if (atomic_load(&run.sum) != total * (total - 1) / 2) {
+    if (!atomic_load(&run.called_off) && atomic_load(&run.sum) != total * (total - 1) / 2) {
         fprintf(stderr, "%s lost or doubled a message\n", who->name);
         exit(1);
     }
     free(run.ring);
-    return (double)total * 1e3 / (double)(end - begin);
+    return (double)atomic_load(&run.received) * 1e3 / (double)(end - begin);
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -239,10 +254,10 @@ int main(int argc, char **argv) {
         uint32_t pairs;
         uint64_t total;
     } jobs[] = {
-        {"spsc_1", false, false, 1, 4000000},       {"spsc_32", false, true, 1, 16000000},
-        {"mpmc_1p1c_1", true, false, 1, 2000000},   {"mpmc_1p1c_32", true, true, 1, 8000000},
-        {"mpmc_2p2c_1", true, false, 2, 1000000},   {"mpmc_2p2c_32", true, true, 2, 4000000},
-        {"preempt_4p4c_1", true, false, 4, 20000}, {"preempt_4p4c_32", true, true, 4, 100000},
+        {"spsc_1", false, false, 1, 4000000},        {"spsc_32", false, true, 1, 16000000},
+        {"mpmc_1p1c_1", true, false, 1, 2000000},    {"mpmc_1p1c_32", true, true, 1, 8000000},
+        {"mpmc_2p2c_1", true, false, 2, 1000000},    {"mpmc_2p2c_32", true, true, 2, 4000000},
+        {"preempt_4p4c_1", true, false, 4, 1000000}, {"preempt_4p4c_32", true, true, 4, 4000000},
     };
     int rounds = argc > 1 ? atoi(argv[1]) : 7;
     uint64_t scale = argc > 2 ? (uint64_t)atoll(argv[2]) : 100;

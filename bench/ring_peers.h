@@ -34,7 +34,7 @@ RING_INLINE size_t gmk_spsc_push_n(void *r, const struct message *m, size_t n) {
 RING_INLINE size_t gmk_spsc_pop_n(void *r, struct message *m, size_t n) {
     return ring_pop_n_spsc(r, m, n, sizeof *m);
 }
-RING_CONTEST(gmk_spsc, "ggmk", struct message, word[0], false);
+RING_CONTEST(gmk_spsc, "ggmk", struct message, word[0]);
 
 static void *gmk_mpmc_make(uint32_t capacity) {
     struct ring_mpmc *ring;
@@ -55,7 +55,7 @@ RING_INLINE size_t gmk_mpmc_push_n(void *r, const gmk_task_t *m, size_t n) {
 RING_INLINE size_t gmk_mpmc_pop_n(void *r, gmk_task_t *m, size_t n) {
     return ring_pop_n_mpmc(r, m, n);
 }
-RING_CONTEST(gmk_mpmc, "ggmk", gmk_task_t, meta0, true);
+RING_CONTEST(gmk_mpmc, "ggmk", gmk_task_t, meta0);
 
 /* ---- DPDK ------------------------------------------------------------------------ */
 
@@ -81,7 +81,7 @@ RING_INLINE size_t dpdk_spsc_push(void *r, const struct message *m) {
 RING_INLINE size_t dpdk_spsc_pop(void *r, struct message *m) {
     return rte_ring_sc_dequeue_elem(r, m, sizeof *m) == 0;
 }
-RING_CONTEST(dpdk_spsc, "dpdk", struct message, word[0], false);
+RING_CONTEST(dpdk_spsc, "dpdk", struct message, word[0]);
 
 static void *dpdk_mpmc_make(uint32_t capacity) {
     return dpdk_make(capacity, 0);
@@ -98,7 +98,7 @@ RING_INLINE size_t dpdk_mpmc_push(void *r, const struct message *m) {
 RING_INLINE size_t dpdk_mpmc_pop(void *r, struct message *m) {
     return rte_ring_mc_dequeue_elem(r, m, sizeof *m) == 0;
 }
-RING_CONTEST(dpdk_mpmc, "dpdk", struct message, word[0], true);
+RING_CONTEST(dpdk_mpmc, "dpdk", struct message, word[0]);
 
 /* ---- Concurrency Kit --------------------------------------------------------------- */
 
@@ -134,7 +134,7 @@ RING_INLINE size_t ck_spsc_pop_n(void *r, struct message *m, size_t n) {
         done++;
     return done;
 }
-RING_CONTEST(ck_spsc, "ck_ring", struct message, word[0], false);
+RING_CONTEST(ck_spsc, "ck_ring", struct message, word[0]);
 
 #define ck_mpmc_make ck_spsc_make
 RING_INLINE size_t ck_mpmc_push(void *r, const struct message *m) {
@@ -157,7 +157,7 @@ RING_INLINE size_t ck_mpmc_pop_n(void *r, struct message *m, size_t n) {
         done++;
     return done;
 }
-RING_CONTEST(ck_mpmc, "ck_ring", struct message, word[0], true);
+RING_CONTEST(ck_mpmc, "ck_ring", struct message, word[0]);
 
 /* ---- one cell per line, Vyukov ------------------------------------------------------- */
 
@@ -234,4 +234,4 @@ RING_INLINE size_t cell_pop_n(void *r, struct message *m, size_t n) {
         done++;
     return done;
 }
-RING_CONTEST(cell, "cell_per_line", struct message, word[0], true);
+RING_CONTEST(cell, "cell_per_line", struct message, word[0]);

@@ -206,7 +206,8 @@ bool agent_is_busy(const struct agent *a) {
 gmk_ctx_t *agent_context(struct agent *a) {
     if (a->resident)
         return &a->base;
-    return &entry_find(hal_local, a->eng->boot_id)->ctx;
+    struct thread_entry *entry = entry_find(hal_local, a->eng->boot_id);
+    return entry != NULL ? &entry->ctx : NULL; /* struck just now: the engine halts */
 }
 
 /* Strikes the engine from one record, unless a resident agent holds the entry. */

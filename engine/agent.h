@@ -51,7 +51,8 @@ void agent_leave(struct agent *a);
  * engine? Then it must not wait for the engine to come to rest. */
 bool agent_is_busy(const struct agent *a);
 
-/* The calling thread's own context for gmk_attach(); inside agent_enter(). */
+/* The calling thread's own context for gmk_attach(); inside agent_enter(). NULL: the engine
+ * has begun to halt. */
 gmk_ctx_t *agent_context(struct agent *a);
 
 /* Makes the calling thread, for good or until agent_unbind(), the given agent: a worker, or

@@ -4,7 +4,7 @@
  * the same function that halt uses, so there is one way down. Workers start last: every
  * init has run before the first handler does, and what inits submitted waits in the queues.
  *
- *   modules checked -> memory -> types -> early init -> channels -> init -> workers, watchdog
+ *   memory -> modules checked -> types -> early init -> channels -> init -> workers, watchdog
  */
 #include <string.h>
 
@@ -58,7 +58,7 @@ static int boot_types(struct engine *eng) {
 static int boot_system_channels(struct agent *a) {
     uint32_t slots = layout_system_slots(&a->eng->cfg);
     uint32_t options = GMK_CHAN_FANOUT | GMK_CHAN_LOSSY;
-    uint32_t dropped, error;
+    uint32_t dropped = 0, error = 0;
     int status = chan_open(a, "sys.dropped", 0, options, slots, &dropped);
     if (status == GMK_OK)
         status = chan_open(a, "sys.error", 0, options, slots, &error);
@@ -115,9 +115,7 @@ static void boot_states(struct engine *eng) {
 
 static int boot_lifecycle(struct agent *a) {
     struct engine *eng = a->eng;
-    int status = boot_types(eng);
-    if (status == GMK_OK)
-        status = boot_system_channels(a);
+    int status = boot_system_channels(a);
     if (status == GMK_OK)
         status = module_start_early(&eng->modules, &a->base);
     if (status == GMK_OK)
@@ -266,6 +264,8 @@ int gmk_boot(gmk_kernel_t *kernel, const gmk_boot_cfg_t *cfg, gmk_module_t *cons
         status = module_check(&eng->modules);
     eng->modules.gone = module_is_gone;
     eng->modules.gone_arg = eng;
+    if (status == GMK_OK)
+        status = boot_types(eng); /* before other threads can find the engine and submit */
     if (status == GMK_OK)
         status = boot_enter(eng, &a);
     if (status == GMK_EBUSY || (status != GMK_OK && eng->boot_id == 0)) {

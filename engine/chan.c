@@ -101,7 +101,8 @@ static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_
         carve_give_log(&eng->arena.carve, ch->cells, slots * sizeof(*ch->cells));
         return status;
     }
-    ch->id = (uint16_t)id;
+    if (ch->opening == 0)
+        ch->id = (uint16_t)id;
     fill(ch, name, type, options, slots, base);
     atomic_store_explicit(&ch->shape, shape_make(++ch->opening, type, options, slots),
                           memory_order_release);

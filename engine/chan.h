@@ -42,12 +42,14 @@
  *   RUNNING --sub_schedule()--> AGAIN --sub_idle()--> RUNNING
  *   RUNNING, or PARALLEL without tokens --sub_end_if_done()--> ENDING --> FREE
  *
- * No lost wake-up: sender: the cell's turn, a full barrier, then the state; worker: state =
- * IDLE (parallel: one token less), a full barrier, then the next cell's turn. One of the two
- * sees the other (tests/model/chan_wake.pml).
+ * No lost wake-up. A sender writes the cell's turn, then, behind a full barrier, looks at the
+ * state and changes it: a running subscription that looked too early cannot go idle any more
+ * (AGAIN). Parallel: the state may say that enough tokens are out; so a worker that found
+ * nothing first takes its token from the count and then, behind a barrier, looks again. One
+ * of the two sees the other (tests/model/chan_wake.pml, chan_tokens.pml).
  *
  * No use after the end: whoever is neither token holder nor under the lock (a sender that
- * evicts, a worker that has just given its token up) pins the subscription by `running`
+ * evicts, a worker that has just retired its token) pins the subscription by `running`
  * first and looks at the state afterwards; sub_end_if_done() says ENDING first and looks at
  * `running` afterwards. Only the state of a subscription that has ended is ever touched: by
  * sub_schedule(), which costs its next user at most a token that finds nothing to do. */
@@ -137,7 +139,7 @@ struct channel {
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t shape; /* 0: not open */
     _Atomic uint32_t live;    /* bit per subscription slot in use; changes under the lock */
     _Atomic uint32_t waiting; /* a sender waits for room (its ticket); who makes room clears it */
-    uint16_t id;              /* constant */
+    uint16_t id;              /* constant since the first opening */
     uint32_t opening;         /* how often this id was opened; under the lock */
     /* Constant while open. For subscriptions, and for senders that have claimed. */
     uint32_t type; /* 0: any (the system's channels) */

@@ -23,11 +23,13 @@ static bool may_open(const char *name) {
     return name == NULL || name[0] != 's' || name[1] != 'y' || name[2] != 's' || name[3] != '.';
 }
 
-static enum gmk_privilege privilege_of(const struct agent *a, const gmk_ctx_t *ctx) {
-    /* An attached thread is the program itself: it may do what the kernel's modules may. */
-    return ctx->module < a->eng->modules.count
-               ? (enum gmk_privilege)a->eng->modules.entries[ctx->module].privilege
-               : GMK_KERNEL;
+static bool is_system(uint32_t chan) {
+    return chan == GMK_CHAN_SYS_DROPPED || chan == GMK_CHAN_SYS_ERROR;
+}
+
+/* The system's channels are for modules with privilege, to listen and to send. */
+static bool may_use(const struct agent *a, const gmk_ctx_t *ctx, uint32_t chan) {
+    return !is_system(chan) || engine_privilege(a->eng, ctx->module) >= GMK_DRIVER;
 }
 
 int gmk_chan_open(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options,
@@ -44,11 +46,8 @@ int gmk_chan_find(gmk_ctx_t *ctx, const char *name, uint32_t *out_chan) {
 int gmk_chan_sub(gmk_ctx_t *ctx, uint32_t chan, gmk_handler_fn fn, gmk_handler_fn on_error,
                  void *state, uint32_t options, uint32_t *out_sub) {
     struct sub_request request = {fn, on_error, state, options, ctx != NULL ? ctx->module : 0, false};
-    bool system = chan == GMK_CHAN_SYS_DROPPED || chan == GMK_CHAN_SYS_ERROR;
     CHAN_CALL(ctx, sandbox_chan_sub(ctx->sandbox, chan, out_sub),
-              system && privilege_of(a, ctx) < GMK_DRIVER
-                  ? GMK_EPERM
-                  : chan_subscribe(a, chan, &request, out_sub));
+              may_use(a, ctx, chan) ? chan_subscribe(a, chan, &request, out_sub) : GMK_EPERM);
 }
 
 int gmk_chan_unsub(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub) {
@@ -56,9 +55,8 @@ int gmk_chan_unsub(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub) {
 }
 
 int gmk_chan_close(gmk_ctx_t *ctx, uint32_t chan) {
-    bool system = chan == GMK_CHAN_SYS_DROPPED || chan == GMK_CHAN_SYS_ERROR;
     CHAN_CALL(ctx, sandbox_chan_close(ctx->sandbox, chan),
-              system ? GMK_EPERM : chan_close(a, chan));
+              is_system(chan) ? GMK_EPERM : chan_close(a, chan));
 }
 
 int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task) {
@@ -70,7 +68,7 @@ int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task) {
     struct agent *a = agent_enter_ctx(ctx, &status);
     if (GMK_UNLIKELY(a == NULL))
         return status;
-    status = chan_emit_n(a, chan, task, 1);
+    status = may_use(a, ctx, chan) ? chan_emit_n(a, chan, task, 1) : GMK_EPERM;
     agent_leave(a);
     return status > 0 ? GMK_OK : status;
 }
@@ -79,13 +77,13 @@ int gmk_chan_emit_n(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *tasks, uint
     if (count > INT32_MAX || (count != 0 && tasks == NULL))
         return GMK_EINVAL;
     CHAN_CALL(ctx, chan != 0 ? sandbox_emit_n(ctx->sandbox, chan, tasks, count) : GMK_ENOENT,
-              chan_emit_n(a, chan, tasks, count));
+              may_use(a, ctx, chan) ? chan_emit_n(a, chan, tasks, count) : GMK_EPERM);
 }
 
 int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task, uint64_t timeout_ns) {
     if (task == NULL)
         return GMK_EINVAL;
-    CHAN_CALL(ctx, chan != 0 ? sandbox_emit(ctx->sandbox, chan, task, 0) : GMK_ENOENT, chan_send(a, chan, task, timeout_ns));
+    CHAN_CALL(ctx, chan != 0 ? sandbox_emit(ctx->sandbox, chan, task, 0) : GMK_ENOENT, may_use(a, ctx, chan) ? chan_send(a, chan, task, timeout_ns) : GMK_EPERM);
 }
 
 int gmk_chan_ack(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint64_t seq) {

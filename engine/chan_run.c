@@ -45,7 +45,9 @@ static uint32_t scheduled(const struct engine *eng, uint32_t state, unsigned pri
     bool urgent = priority == 0;
     switch ((enum sub_kind)SUB_KIND(state)) {
     case SUB_PARALLEL: /* one token more, so that messages need not wait behind a long handler */
-        return SUB_TOKENS(state) < eng->n_workers ? state + SUB_TOKEN : state;
+        return SUB_TOKENS(state) < (eng->cfg.deterministic ? 1 : eng->n_workers)
+                   ? state + SUB_TOKEN
+                   : state;
     case SUB_IDLE:
         state += (uint32_t)SUB_QUEUED - SUB_IDLE;
         return SUB_TOKENS(state) == 0 || (urgent && SUB_TOKENS(state) < SUB_TOKENS_MAX)
@@ -87,9 +89,12 @@ static bool is_published(const struct channel *ch, uint64_t at) {
                                 memory_order_acquire) == (uint32_t)(at + 1);
 }
 
-/* Deterministic mode: messages of this tick belong to the next one. */
-static bool is_of_next_tick(struct agent *a, const struct channel *ch, uint64_t at) {
-    return GMK_UNLIKELY(a->eng->cfg.deterministic) &&
+/* Deterministic mode: what was sent in this tick is delivered in the next one. */
+static bool is_of_next_tick(struct agent *a, const struct channel *ch, const struct chan_sub *sub) {
+    if (GMK_LIKELY(!a->eng->cfg.deterministic))
+        return false;
+    uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
+    return is_published(ch, at) &&
            atomic_load_explicit(&ch->tick, memory_order_relaxed) ==
                atomic_load_explicit(&a->eng->lane->tick, memory_order_relaxed) &&
            at >= atomic_load_explicit(&ch->tick_end, memory_order_relaxed) &&
@@ -113,8 +118,7 @@ bool sub_claim(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_ta
     atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
     uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
     for (;;) {
-        if (at >= atomic_load_explicit(&sub->end, memory_order_acquire) ||
-            is_of_next_tick(a, ch, at) || !chan_read(ch, at, out))
+        if (at >= atomic_load_explicit(&sub->end, memory_order_acquire) || !chan_read(ch, at, out))
             break;
         /* Copied first, claimed now: who wins had a copy that nobody could overwrite, since
          * the cell is free for writing only after this. Release: C1. */
@@ -147,19 +151,6 @@ void sub_unpin(struct agent *a, struct chan_sub *sub) {
     sub_schedule(a, sub, GMK_PRIO_DEFAULT);
 }
 
-/* A cursor or an acknowledgement moved (a plain store before this). */
-void chan_made_room(struct agent *a, struct channel *ch) {
-    /* C5 pairs with has_room(). */
-    if (hal_barrier_is_asymmetric())
-        atomic_signal_fence(memory_order_seq_cst);
-    else
-        hal_fence();
-    if (GMK_LIKELY(atomic_load_explicit(&ch->waiting, memory_order_relaxed) == 0))
-        return;
-    if (atomic_exchange_explicit(&ch->waiting, 0, memory_order_seq_cst) != 0)
-        wake_waiting(a->eng);
-}
-
 /* Replay: the log keeps its own reference, and what is delivered again is no task of the
  * group any more that it belonged to the first time. */
 static void replay_taken(struct agent *a, struct chan_sub *sub, gmk_task_t *task) {
@@ -175,10 +166,11 @@ static void replay_taken(struct agent *a, struct chan_sub *sub, gmk_task_t *task
 static bool take_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub,
                          gmk_task_t *out, uint64_t *lost) {
     *lost = 0;
+    if (is_of_next_tick(a, ch, sub))
+        return false;
     if (GMK_LIKELY(sub->exclusive)) {
         uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
-        if (at >= atomic_load_explicit(&sub->end, memory_order_acquire) ||
-            is_of_next_tick(a, ch, at) || !chan_read(ch, at, out))
+        if (at >= atomic_load_explicit(&sub->end, memory_order_acquire) || !chan_read(ch, at, out))
             return false;
         out->sub = (uint8_t)(sub->index + 1);
         if (GMK_UNLIKELY(ch->options & GMK_CHAN_REPLAY))
@@ -316,34 +308,19 @@ static void sub_become(struct chan_sub *sub, enum sub_kind kind, uint32_t more_t
                                                     memory_order_relaxed));
 }
 
-/* Gives the token up. False: somebody called meanwhile, and it is answered by looking again. */
-static bool let_go(struct chan_sub *sub) {
+/* Nothing to read: gives the token up. True: somebody called since we looked, so go on. (A
+ * sender that calls later finds it idle.) */
+static bool sub_idle(struct chan_sub *sub) {
     uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
-    uint32_t kind;
+    bool called;
     do {
-        kind = SUB_KIND(state) == SUB_AGAIN ? SUB_RUNNING : SUB_IDLE;
-    } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state,
-                                                    (state & ~(SUB_TOKEN - 1)) + kind,
-                                                    memory_order_acq_rel, memory_order_relaxed));
-    hal_fence(); /* C4 pairs with announce() and chan_nudge(): the state, then what they wrote */
-    return kind == SUB_IDLE;
-}
-
-/* Nothing to read: the subscription goes idle. True: something came meanwhile, go on. */
-static bool sub_idle(struct agent *a, struct channel *ch, struct chan_sub *sub) {
-    /* Another worker may take the token as soon as it is free; without the pin it might end
-     * the subscription, and the channel, under our last look. */
-    atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
-    bool go_on = !let_go(sub);
-    if (!go_on && has_next(ch, sub)) {
-        uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
-        while (!go_on && SUB_KIND(state) == SUB_IDLE)
-            go_on = atomic_compare_exchange_weak_explicit(
-                &sub->state, &state, state + ((uint32_t)SUB_RUNNING - SUB_IDLE),
-                memory_order_acq_rel, memory_order_relaxed);
-    }
-    sub_unpin(a, sub);
-    return go_on;
+        called = SUB_KIND(state) == SUB_AGAIN;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &sub->state, &state, (state & ~(SUB_TOKEN - 1)) + (called ? SUB_RUNNING : SUB_IDLE),
+        memory_order_acq_rel, memory_order_relaxed));
+    if (called)
+        hal_fence(); /* C4 pairs with announce() and chan_nudge(): the state, then what they wrote */
+    return called;
 }
 
 /* How urgent is what comes next? `priority` is the token's that brought us here. */
@@ -405,12 +382,11 @@ static bool ran_dry(struct agent *a, struct channel *ch, struct chan_sub *sub, u
                     unsigned priority) {
     if (sub_is_done(ch, sub) && sub_end_if_done(a, ch, sub))
         return false;
-    uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
-    if (is_of_next_tick(a, ch, at) && is_published(ch, at)) {
+    if (is_of_next_tick(a, ch, sub)) {
         sub_requeue(a, ch, sub, priority);
         return false;
     }
-    return (batch >= 2 && linger(a, ch, sub)) || sub_idle(a, ch, sub);
+    return (batch >= 2 && linger(a, ch, sub)) || sub_idle(sub);
 }
 
 static void run_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub,
@@ -468,7 +444,8 @@ static bool take_token(struct chan_sub *sub, bool of_timer) {
 /* The token found nothing and ends. */
 static void retire_token(struct agent *a, struct channel *ch, struct chan_sub *sub,
                          unsigned priority) {
-    /* The pin as in sub_idle(). */
+    /* As soon as the token is gone, another worker may end the subscription, and with it the
+     * channel: the pin keeps both for our last look. */
     atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
     uint32_t before = atomic_fetch_sub_explicit(&sub->state, SUB_TOKEN, memory_order_seq_cst);
     hal_fence(); /* C4: the count, then the turn */
@@ -487,10 +464,9 @@ static void run_parallel(struct agent *a, struct channel *ch, struct chan_sub *s
     for (uint32_t batch = 0; batch < CHAN_BATCH; batch++) {
         if (batch != 0 && must_give_way(a, next_priority(ch, sub, priority)))
             break;
+        if (is_of_next_tick(a, ch, sub))
+            break;
         if (!sub_claim(a, ch, sub, &task)) {
-            uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
-            if (is_of_next_tick(a, ch, at) && is_published(ch, at))
-                break;
             retire_token(a, ch, sub, priority);
             return;
         }

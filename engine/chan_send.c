@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "engine/gather.h"
 #include "engine/group.h"
 #include "engine/lane.h"
 #include "engine/tenant.h"
@@ -271,10 +272,15 @@ int chan_send_letter(struct agent *a, uint32_t id, const gmk_task_t *task) {
 
 /* ---- Waiting for room -------------------------------------------------------------------- */
 
+/* channel.waiting: whose ticket, and these bits. */
+#define WAITS_ARMED 1u  /* the heavy barrier behind it is over */
+#define WAITS_URGENT 2u /* room for priority 0 is enough */
+#define WAITS_TICKET 4u
+
 struct room_wait {
     struct channel *ch;
     uint64_t shape;
-    uint32_t ticket; /* the waiting agent's, even */
+    uint32_t ticket; /* the waiting agent's */
     bool urgent;
 };
 
@@ -296,31 +302,59 @@ static bool has_room(struct engine *eng, void *arg) {
     if (can_send(w))
         return true;
     /* C5 pairs with chan_made_room(): it sees that we wait, or we see the room. The heavy
-     * barrier is ours, so that taking a message costs none. An odd ticket says that its
-     * barrier is over, and serves everybody until somebody makes room. */
-    if ((atomic_load_explicit(&w->ch->waiting, memory_order_seq_cst) & 1u) == 0) {
+     * barrier is ours, so that taking a message costs none. An armed ticket's barrier is
+     * over; it serves everybody until somebody makes room. */
+    uint32_t serves = WAITS_ARMED | (w->urgent ? WAITS_URGENT : 0);
+    if ((atomic_load_explicit(&w->ch->waiting, memory_order_seq_cst) & serves) != serves) {
         uint32_t mine = w->ticket;
         atomic_store_explicit(&w->ch->waiting, mine, memory_order_seq_cst);
         if (!hal_barrier_all())
             hal_fence();
-        (void)atomic_compare_exchange_strong_explicit(&w->ch->waiting, &mine, mine | 1u,
+        (void)atomic_compare_exchange_strong_explicit(&w->ch->waiting, &mine, mine | WAITS_ARMED,
                                                       memory_order_seq_cst, memory_order_relaxed);
     }
     return can_send(w);
 }
 
-/* An attached thread looks for some microseconds before it goes to sleep. */
-static void wait_awake(const struct room_wait *w) {
-    for (uint32_t i = 0; i < CHAN_SPIN_LOOKS && !can_send(w); i++)
+/* Before it sleeps, the sender looks for some microseconds, until there is room for many. A
+ * worker that could run something else does that instead. */
+static void wait_awake(struct agent *a, const struct room_wait *w) {
+    uint64_t slots = shape_slots(w->shape);
+    if (a->is_worker && (a->eng->cfg.deterministic || gather_visible(a) || lane_calls(a)))
+        return;
+    for (uint32_t i = 0; i < CHAN_SPIN_LOOKS; i++) {
         for (uint32_t k = 0; k < CHAN_LINGER; k++)
             hal_relax();
+        uint64_t tail = atomic_load_explicit(&w->ch->tail, memory_order_acquire);
+        uint64_t behind = chan_pos(tail) - gate_compute(w->ch, w->shape, chan_pos(tail));
+        if ((tail & CHAN_CLOSED) || behind < slots - slots / 4)
+            return;
+    }
+}
+
+void chan_made_room(struct agent *a, struct channel *ch) {
+    /* C5 pairs with has_room(). */
+    if (hal_barrier_is_asymmetric())
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        hal_fence();
+    uint32_t waiting = atomic_load_explicit(&ch->waiting, memory_order_relaxed);
+    if (GMK_LIKELY(waiting == 0))
+        return;
+    hal_fence(); /* of two subscriptions that were slowest together, one sees both moves */
+    uint64_t shape = atomic_load_explicit(&ch->shape, memory_order_relaxed);
+    uint64_t end = chan_end(ch);
+    if (end - gate_compute(ch, shape, end) >= shape_limit(shape, waiting & WAITS_URGENT))
+        return; /* a slower one still holds everybody up */
+    if (atomic_exchange_explicit(&ch->waiting, 0, memory_order_seq_cst) != 0)
+        wake_waiting(a->eng);
 }
 
 int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t timeout_ns) {
     uint64_t until = 0; /* not known yet: most sends do not wait */
     for (;;) {
-        struct room_wait w = {NULL, chan_shape(a->eng, id), 2 * (a->index + 1),
-                              gmk_task_priority(task) == 0};
+        struct room_wait w = {NULL, chan_shape(a->eng, id), 0, gmk_task_priority(task) == 0};
+        w.ticket = (a->index + 1) * WAITS_TICKET | (w.urgent ? WAITS_URGENT : 0);
         int status = chan_emit_n(a, id, task, 1);
         if (GMK_LIKELY(status != GMK_EAGAIN))
             return status > 0 ? GMK_OK : status;
@@ -332,8 +366,7 @@ int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t tim
         if (now >= until)
             return GMK_ETIMEOUT;
         w.ch = &a->eng->channels[id]; /* EAGAIN: the id is a channel's */
-        if (!a->is_worker)
-            wait_awake(&w);
+        wait_awake(a, &w);
         status = wake_wait_until(a, has_room, &w, until == TIMER_NEVER ? HAL_FOREVER : until - now);
         if (status != GMK_OK)
             return status;

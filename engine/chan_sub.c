@@ -180,7 +180,7 @@ static bool sub_stop(struct chan_sub *sub, const struct channel *ch) {
         uint32_t pins = atomic_fetch_or_explicit(&sub->running, SUB_END_WAITS, memory_order_seq_cst);
         if ((pins & ~SUB_END_WAITS) == 0)
             return true;
-        state = kind == SUB_PARALLEL ? SUB_PARALLEL : SUB_AGAIN;
+        state = kind == SUB_PARALLEL ? SUB_PARALLEL : SUB_RUNNING;
         atomic_store_explicit(&sub->state, state, memory_order_seq_cst);
         /* The last one to unpin may have called while we said ENDING: look again. */
     } while ((atomic_load_explicit(&sub->running, memory_order_seq_cst) & ~SUB_END_WAITS) == 0);

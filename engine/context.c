@@ -86,12 +86,6 @@ uint64_t gmk_trace_hash(const gmk_ctx_t *ctx) {
 
 /* ---- Services ----------------------------------------------------------------------------- */
 
-static enum gmk_privilege privilege_of(struct engine *eng, const gmk_ctx_t *ctx) {
-    return ctx->module < eng->modules.count
-               ? (enum gmk_privilege)eng->modules.entries[ctx->module].privilege
-               : GMK_KERNEL;
-}
-
 int gmk_service_publish(gmk_ctx_t *ctx, const char *name, uint32_t version, const void *interface,
                         enum gmk_privilege level) {
     int status;
@@ -116,7 +110,7 @@ const void *gmk_service_get(gmk_ctx_t *ctx, const char *name, uint32_t version, 
         return NULL;
     }
     const void *interface =
-        service_get(&a->eng->services, privilege_of(a->eng, ctx), name, version, why);
+        service_get(&a->eng->services, engine_privilege(a->eng, ctx->module), name, version, why);
     agent_leave(a);
     return interface;
 }
@@ -137,7 +131,7 @@ int gmk_service_withdraw(gmk_ctx_t *ctx, const char *name) {
 
 /* The caller as a module, if its code runs in one; else it is the program itself. */
 static bool may_manage(struct agent *a) {
-    return privilege_of(a->eng, a->ctx) >= GMK_DRIVER;
+    return engine_privilege(a->eng, a->ctx->module) >= GMK_DRIVER;
 }
 
 int gmk_type_reset(gmk_kernel_t *kernel, uint32_t type) {

@@ -184,6 +184,7 @@ struct engine {
     uint32_t local_reserve; /* slots of a local queue kept for tasks that come again */
     uint64_t overflow_half; /* from so many tasks in the overflow bucket on: nothing new */
     uint32_t spinners_max;
+    uint32_t gather_share; /* tasks a worker takes from the shared ring at once */
     bool count_inflight;    /* tenant limits are watched */
     _Atomic uint16_t type_index[GMK_TYPES_MAX]; /* 0 = unknown; channels add types at run time */
     struct type_info *types;            /* [max_types]; [0] is the engine's tokens */
@@ -243,6 +244,14 @@ struct engine {
     struct trace_ring watch_trace;  /* written by the watchdog */
     struct engine *next; /* list of running engines, guarded by the boot list's lock */
 };
+
+/* Privilege of the code that runs as `module`. None: an attached thread, which is the program
+ * itself and may do what the kernel's modules may. */
+static inline enum gmk_privilege engine_privilege(const struct engine *eng, uint16_t module) {
+    return module < eng->modules.count
+               ? (enum gmk_privilege)eng->modules.entries[module].privilege
+               : GMK_KERNEL;
+}
 
 /* Index of a type in engine.types, 0 when it is unknown. */
 static inline uint32_t engine_type_index(struct engine *eng, uint32_t type) {

@@ -9,7 +9,7 @@ static const uint8_t GATHER_WEIGHTS[] = {1, 1, 2, 1, 1, 2, 3};
 
 /* Takes from a queue that engine.special counts. */
 static bool pop_special(struct agent *a, struct ring_mpmc *ring, gmk_task_t *out) {
-    if (ring_empty_mpmc(ring) || !ring_pop_mpmc(ring, out))
+    if (!ring_ready_mpmc(ring) || !ring_pop_mpmc(ring, out))
         return false;
     /* Relaxed: a hint; the ring itself orders the task. */
     atomic_fetch_sub_explicit(&a->eng->special, 1, memory_order_relaxed);
@@ -59,19 +59,19 @@ static bool pop_local(struct agent *a, gmk_task_t *out) {
 }
 
 /* Moves this worker's share of the shared ring into its own queue, where others can still
- * steal it, and takes the first. */
+ * steal it, and takes the first. How much waits is not asked: the answer lies in the line
+ * that every submit writes. */
 static bool refill(struct agent *a, gmk_task_t *out) {
     struct ring_mpmc *ring = a->eng->ready[2];
-    uint64_t waiting = ring_count_mpmc(ring);
-    if (waiting == 0)
+    if (!ring_ready_mpmc(ring))
         return false;
-    uint64_t share = waiting / a->eng->n_workers + 1;
     uint64_t space = localq_space(a->local);
     uint64_t room = space > a->eng->local_reserve ? space - a->eng->local_reserve : 0;
-    share = share < GATHER_BATCH ? share : GATHER_BATCH;
-    trace_counter(&a->trace, TRACE_QUEUED, GMK_PRIO_DEFAULT, waiting);
+    uint64_t share = a->eng->gather_share;
     size_t got = localq_refill(a->local, ring, (size_t)(share < room ? share : room));
     agent_sched(a, SCHED_GATHERED, got);
+    if (trace_on(&a->trace, GMK_TRACE_DEBUG))
+        trace_counter(&a->trace, TRACE_QUEUED, GMK_PRIO_DEFAULT, ring_count_mpmc(ring));
     return got != 0 && localq_pop(a->local, out);
 }
 
@@ -105,7 +105,7 @@ static bool pop_timer(struct agent *a, gmk_task_t *out) {
 
 static bool pop_shared(struct agent *a, gmk_task_t *out) {
     struct ring_mpmc *ring = a->eng->ready[2];
-    if (ring_empty_mpmc(ring) || !ring_pop_mpmc(ring, out))
+    if (!ring_ready_mpmc(ring) || !ring_pop_mpmc(ring, out))
         return false;
     agent_sched(a, SCHED_GATHERED, 1);
     return true;
@@ -141,10 +141,25 @@ bool gather(struct agent *a, gmk_task_t *out) {
     if (GMK_UNLIKELY(a->woken)) {
         /* Who woke us, or saw us spin, woke nobody else: pass it on if there is more. */
         a->woken = false;
-        if (gather_visible(a))
+        if (gather_ready(a))
             wake_for_work(a);
     }
     return true;
+}
+
+/* Tasks in some worker's own queue. */
+static bool local_visible(const struct engine *eng) {
+    for (uint32_t i = 0; i < eng->n_workers; i++)
+        if (localq_count(eng->agents[i]->local) != 0)
+            return true;
+    return false;
+}
+
+bool gather_ready(struct agent *a) {
+    struct engine *eng = a->eng;
+    return ring_ready_mpmc(eng->ready[2]) ||
+           atomic_load_explicit(&eng->special, memory_order_relaxed) != 0 || local_visible(eng) ||
+           timer_due(a);
 }
 
 bool gather_visible(struct agent *a) {
@@ -154,8 +169,5 @@ bool gather_visible(struct agent *a) {
     for (uint32_t p = 0; p < GMK_PRIORITIES; p++)
         if (!ring_empty_mpmc(eng->ready[p]))
             return true;
-    for (uint32_t i = 0; i < eng->n_workers; i++)
-        if (localq_count(eng->agents[i]->local) != 0)
-            return true;
-    return timer_due(a);
+    return local_visible(eng) || timer_due(a);
 }

@@ -26,7 +26,10 @@
 /* Takes the next task; false when there is none in sight. Workers only. */
 bool gather(struct agent *a, gmk_task_t *out);
 
-/* Is there a task in sight, for this worker or to be stolen? Reads only. */
+/* Is there a task in sight, for this worker or to be stolen? Reads only. _ready: what a
+ * spinning worker polls, cheap for those who push; may miss a push under way. _visible: the
+ * last look before parking, which may not. */
+bool gather_ready(struct agent *a);
 bool gather_visible(struct agent *a);
 
 /* Takes a task of priority 0, if one waits: gmk_spawn() lets it go first. */

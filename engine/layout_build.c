@@ -3,6 +3,7 @@
 
 #include "engine/chan.h"
 #include "engine/enqueue.h"
+#include "engine/gather.h"
 #include "engine/lane.h"
 #include "engine/layout.h"
 #include "engine/memory.h"
@@ -148,6 +149,7 @@ int layout_build(struct engine **out, void *pages, const gmk_boot_cfg_t *cfg) {
     eng->count_inflight = cfg->n_tenants > 1 || cfg->tenant_limit != 0;
     eng->stamp_mask = (1u << cfg->stamp_shift) - 1;
     eng->local_reserve = cfg->local_slots / 8;
+    eng->gather_share = GATHER_BATCH / eng->n_workers > 4 ? GATHER_BATCH / eng->n_workers : 4;
     /* One spinner leaves the other CPUs to those who work; more help only where CPUs abound. */
     eng->spinners_max = 1 + eng->n_workers / 8;
     *out = eng;

@@ -153,8 +153,8 @@ bool park_check(const struct park *park);
 #define PARK_SPIN_YIELD_NS   8000u   /* between two offers of the CPU */
 #define PARK_SPIN_TAKEN_NS   4000u   /* an offer that took this long was accepted */
 #define PARK_SPIN_CROWD_MIN  4       /* debt after the first crowded stretch */
-#define PARK_SPIN_CROWD_MAX  1024    /* and after many */
-#define PARK_SPIN_CALM       256     /* spins in a row that were let alone end the doubling */
+#define PARK_SPIN_CROWD_MAX  128     /* and after many */
+#define PARK_SPIN_CALM       64      /* spins in a row that were let alone end the doubling */
 
 struct park_spin {
     uint64_t start;      /* hal_cycles() when the idle stretch began */

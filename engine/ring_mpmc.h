@@ -247,6 +247,17 @@ RING_INLINE uint64_t ring_count_mpmc(const struct ring_mpmc *ring) {
     return used > ring->capacity ? ring->capacity : used;
 }
 
+/* Is the oldest task there to be taken? A hint that reads what a pop reads, the next cell and
+ * the consumers' position, and leaves the producers' position alone: a consumer that polls
+ * it does not take that line from the producers, which would cost each of their pushes a
+ * line transfer. Unlike ring_empty_mpmc() it may say no while a push is under way. */
+RING_INLINE bool ring_ready_mpmc(const struct ring_mpmc *ring) {
+    /* Relaxed and acquire as in ring_pop_mpmc(), whose swap decides. */
+    uint64_t pos = atomic_load_explicit(&ring->pop_pos, memory_order_relaxed);
+    const union ring_cell *cell = &ring->cells[pos & (ring->capacity - 1)];
+    return atomic_load_explicit(&cell->turn, memory_order_acquire) == (uint32_t)(pos + 1);
+}
+
 /* True when no task is inside and no push is under way, at some moment; a hint. */
 RING_INLINE bool ring_empty_mpmc(const struct ring_mpmc *ring) {
     return ring_count_mpmc(ring) == 0;

@@ -26,29 +26,33 @@ static inline int check(struct agent *a, const gmk_task_t *task, uint32_t index)
     return GMK_OK;
 }
 
-/* The caller's fields, one by one: it has written them just now with stores of these very
- * widths, and a wider load would have to wait until they have left the store buffer. */
-static inline void copy_in(gmk_task_t *copy, const gmk_task_t *task) {
-    copy->turn = 0;
-    copy->type = task->type;
-    copy->flags = task->flags;
-    copy->channel = 0;
-    copy->tenant = task->tenant;
-    copy->sub = 0;
-    copy->yield_count = 0;
-    copy->seq = 0;
-    copy->payload = task->payload;
-    copy->len = task->len;
-    copy->meta0 = task->meta0;
-    copy->meta1 = task->meta1;
-    copy->when_ns = task->flags & GMK_TASK_DEADLINE ? task->when_ns : 0;
+/* The task as it travels: the caller's fields, the rest zero, in `group`. Reads field by
+ * field and writes word by word: the caller has just written these very fields, the ring is
+ * about to read these very words, and a load that is wider than the store it needs would wait
+ * until that has left the store buffer (see ring_copy.h). Little-endian layout. */
+static inline void copy_in(gmk_task_t *copy, const gmk_task_t *task, uint32_t group) {
+    const uint64_t words[] = {
+        (uint64_t)task->type << 32,
+        (uint64_t)task->flags | (uint64_t)task->tenant << 32,
+        0,
+        (uint64_t)(uintptr_t)task->payload,
+        (uint64_t)task->len | (uint64_t)group << 32,
+        task->meta0,
+        task->meta1,
+        task->flags & GMK_TASK_DEADLINE ? task->when_ns : 0,
+    };
+    GMK_STATIC_ASSERT(sizeof(words) == sizeof(*copy), "every word of a task is written");
+    GMK_STATIC_ASSERT(offsetof(gmk_task_t, tenant) == 12, "tenant is byte 4 of word 1");
+    GMK_STATIC_ASSERT(offsetof(gmk_task_t, group) == 36, "group is the upper half of word 4");
+    ring_copy_words(copy, words, sizeof(words));
 }
 
 /* The group that a new task joins: its own, or that of the handler that emits it, which
  * keeps it alive. */
-static inline int join_group(struct agent *a, gmk_task_t *copy, uint32_t group) {
+static inline int join_group(struct agent *a, const gmk_task_t *task, uint32_t *out) {
     uint32_t inherited = a->ctx->task != NULL ? a->ctx->task->group : 0;
-    copy->group = group = group != 0 ? group : inherited;
+    uint32_t group = task->group != 0 ? task->group : inherited;
+    *out = group;
     if (GMK_LIKELY(group == 0))
         return GMK_OK;
     if (group != inherited && group_find(a->eng, group) == NULL)
@@ -66,14 +70,15 @@ static inline int admit(struct agent *a, const gmk_task_t *task, enum count_kind
     int status = check(a, task, index);
     if (GMK_UNLIKELY(status != GMK_OK))
         return status;
-    copy_in(copy, task);
-    status = join_group(a, copy, task->group);
+    uint32_t group;
+    status = join_group(a, task, &group);
     if (GMK_UNLIKELY(status != GMK_OK))
         return status;
-    if (GMK_UNLIKELY(!tenant_enter(a->eng, copy->tenant)))
+    if (GMK_UNLIKELY(!tenant_enter(a->eng, task->tenant)))
         return GMK_ELIMIT;
-    if (copy->group != 0)
-        group_spawn(a, copy->group);
+    copy_in(copy, task, group);
+    if (group != 0)
+        group_spawn(a, group);
     agent_stamp(a, copy);
     agent_count_type(a, index, copy, kind, 1);
     return GMK_OK;
@@ -152,7 +157,40 @@ int gmk_submit_at(gmk_kernel_t *kernel, const gmk_task_t *task, uint64_t at_ns) 
     return status;
 }
 
-#define SUBMIT_CHUNK 32u /* tasks admitted before they are queued: 2 KiB of stack */
+#define SUBMIT_CHUNK 24u /* tasks admitted before they are queued: 1.5 KiB of stack */
+
+/* Does it travel exactly as the caller wrote it, and is it just like the first but for its
+ * payload and words? */
+static inline bool is_plain(const gmk_task_t *task, const gmk_task_t *first) {
+    return task->type == first->type && task->flags == first->flags &&
+           task->tenant == first->tenant && task->seq == 0 && task->group == 0 &&
+           task->when_ns == 0 && (task->channel | task->sub | task->yield_count) == 0 &&
+           (task->len == 0 || task->payload != NULL);
+}
+
+/* Queues plain tasks straight from the caller's array, checked once and counted once; how
+ * many were taken. 0: the first needs the usual way, or there is no room. */
+static uint32_t put_plain(struct agent *a, const gmk_task_t *tasks, uint32_t count,
+                          enum count_kind kind) {
+    struct engine *eng = a->eng;
+    uint32_t index = engine_type_index(eng, tasks[0].type);
+    uint32_t until_stamp = eng->stamp_mask - (a->stamp_count & eng->stamp_mask);
+    uint32_t run = 0;
+    if (eng->count_inflight || eng->cfg.deterministic || a->ctx->task != NULL ||
+        (tasks[0].flags & (GMK_TASK_DETERMINISTIC | GMK_TASK_DEADLINE)) != 0 ||
+        check(a, &tasks[0], index) != GMK_OK)
+        return 0;
+    count = count < until_stamp ? count : until_stamp;
+    while (run < count && is_plain(&tasks[run], &tasks[0]))
+        run++;
+    agent_count_type(a, index, &tasks[0], kind, run);
+    uint32_t taken = enqueue_n(a, tasks, run);
+    agent_count_type(a, index, &tasks[0], kind, (uint64_t)taken - run);
+    a->stamp_count += taken;
+    if (taken != 0)
+        trace_event(&a->trace, TRACE_SUBMIT, tasks[0].type);
+    return taken;
+}
 
 /* Admits and queues one chunk; how many were taken. */
 static uint32_t put_chunk(struct agent *a, const gmk_task_t *tasks, uint32_t count, int *why) {
@@ -160,10 +198,14 @@ static uint32_t put_chunk(struct agent *a, const gmk_task_t *tasks, uint32_t cou
     enum count_kind kind = kind_of(a);
     uint32_t admitted = 0;
     *why = GMK_OK;
+    uint32_t taken = put_plain(a, tasks, count, kind);
+    if (taken != 0)
+        return taken;
+    count = count < SUBMIT_CHUNK ? count : SUBMIT_CHUNK;
     while (admitted < count &&
            (*why = admit(a, &tasks[admitted], kind, &copies[admitted])) == GMK_OK)
         admitted++;
-    uint32_t taken = enqueue_n(a, copies, admitted);
+    taken = enqueue_n(a, copies, admitted);
     if (taken < admitted)
         *why = GMK_EAGAIN;
     for (uint32_t i = taken; i < admitted; i++)
@@ -180,10 +222,8 @@ int gmk_submit_n(gmk_kernel_t *kernel, const gmk_task_t *tasks, uint32_t count) 
         return status;
     uint32_t taken = 0;
     status = GMK_OK;
-    while (taken < count && status == GMK_OK) {
-        uint32_t chunk = count - taken < SUBMIT_CHUNK ? count - taken : SUBMIT_CHUNK;
-        taken += put_chunk(a, tasks + taken, chunk, &status);
-    }
+    while (taken < count && status == GMK_OK)
+        taken += put_chunk(a, tasks + taken, count - taken, &status);
     if (status != GMK_OK)
         agent_sched(a, SCHED_REFUSED, 1);
     agent_leave(a);

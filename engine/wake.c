@@ -9,10 +9,10 @@
 
 #define WORKER_BIT(a) (UINT64_C(1) << (a)->index)
 
-/* Is there anything for this worker? The last look before sleeping. */
-static bool look(struct agent *a, wake_condition_fn condition, void *arg) {
+/* Is there anything for this worker? `last`: the look before sleeping, which misses nothing. */
+static bool look(struct agent *a, bool last, wake_condition_fn condition, void *arg) {
     struct engine *eng = a->eng;
-    return gather_visible(a) || lane_calls(a) || (condition != NULL && condition(eng, arg)) ||
+    return (last ? gather_visible(a) : gather_ready(a)) || lane_calls(a) || (condition != NULL && condition(eng, arg)) ||
            atomic_load_explicit(&eng->stop, memory_order_acquire) != 0;
 }
 
@@ -23,7 +23,7 @@ static bool spin(struct agent *a, wake_condition_fn condition, void *arg) {
     /* Relaxed add: the decrement and the barrier in park_prepare() order the last look. */
     if (atomic_fetch_add_explicit(&eng->spinners, 1, memory_order_relaxed) < eng->spinners_max)
         while (!found && park_spin_step(&a->spin))
-            found = look(a, condition, arg);
+            found = look(a, false, condition, arg);
     /* seq_cst pairs with the load in wake_for_work(): who saw us spin has published, and
      * what comes next, a task taken or a last look, sees it. */
     atomic_fetch_sub_explicit(&eng->spinners, 1, memory_order_seq_cst);
@@ -63,7 +63,7 @@ static void park(struct agent *a, wake_condition_fn condition, void *arg, uint64
     if (condition != NULL)
         atomic_fetch_or_explicit(&eng->waiting_workers, WORKER_BIT(a), memory_order_seq_cst);
     park_prepare(&eng->park, a->index);
-    if (look(a, condition, arg)) {
+    if (look(a, true, condition, arg)) {
         (void)park_cancel(&eng->park, a->index);
     } else {
         if (atomic_load_explicit(&eng->quiet_waiters, memory_order_seq_cst) != 0)

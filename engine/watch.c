@@ -4,6 +4,8 @@
 #include "engine/counts.h"
 #include "engine/wake.h"
 
+#define WATCH_STACK ((size_t)64 * 1024)
+
 enum watch_word { WATCH_ASLEEP = 0, WATCH_AWAKE = 1, WATCH_STOP = 2 };
 
 /* What was seen at the last look. */
@@ -104,7 +106,7 @@ int watch_start(struct engine *eng) {
     if (eng->cfg.hang_ns == UINT64_MAX)
         return GMK_OK;
     atomic_store_explicit(&eng->watchdog_word, WATCH_AWAKE, memory_order_release);
-    int error = hal_thread_start(&eng->watchdog, "gmk-watch", 64 * 1024, -1, watch_main, eng);
+    int error = hal_thread_start(&eng->watchdog, "gmk-watch", WATCH_STACK, -1, watch_main, eng);
     if (error != 0) {
         log_line(GMK_LOG_ERROR, "boot", "the watchdog did not start: platform error %d", error);
         return GMK_ESYS;

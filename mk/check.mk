@@ -1,7 +1,7 @@
 # Checks: everything that judges the source rather than runs it as a user would.
 
 C_FILES := $(wildcard include/*/*.h lib/*.[ch] engine/*.[ch] hal/*.h hal/*/*.[ch] \
-	examples/*.[ch] examples/*/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/*/*.cc tests/*/*.[ch])
+	examples/*.[ch] examples/*/*.[ch] examples/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/*/*.cc tests/*/*.[ch])
 HEADERS := $(filter %.h,$(C_FILES))
 
 # ---- Layout, spelling, static analysis ------------------------------------------------
@@ -41,7 +41,7 @@ lint-cppcheck: | $(DEPS)
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem $(CPPCHECK_EXCUSES) --error-exitcode=1 -j 2 \
 		--cppcheck-build-dir=build/lint/cppcheck $(CPPFLAGS) $(PROFILE_FLAGS_DEV) \
-		$(wildcard lib/*.c engine/*.c hal/*/*.c examples/*.c examples/*/*.c)
+		$(wildcard lib/*.c engine/*.c hal/*/*.c examples/*.c examples/*/*.c examples/*/*/*.c)
 
 lint-spelling: | $(DEPS)
 	@echo "  SPELL"

@@ -53,7 +53,8 @@ GMK_API int gmk_chan_close(gmk_ctx_t *ctx, uint32_t chan);
 
 /* Sends. The task is copied; on GMK_OK the channel owns one reference of the payload.
  * ETYPE: the channel carries another type. EAGAIN: full (lossless) or nobody subscribes
- * to a lossless channel yet; nothing was taken. ECLOSED, ENOENT, EINVAL, EHALTED. A lossy
+ * to a lossless channel yet; nothing was taken. ECLOSED, ENOENT, EINVAL, EHALTED; EPERM: a USER
+ * module and a channel of the system. A lossy
  * channel without subscribers takes the message and dead-letters it. Never blocks. */
 GMK_API int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task);
 

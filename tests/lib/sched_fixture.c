@@ -25,10 +25,11 @@ void sched_boot(gmk_kernel_t *kernel, const gmk_boot_cfg_t *cfg, const gmk_handl
 
 static void assert_all_ended(const char *what, const gmk_counts_t *c) {
     if (c->queued != 0 || c->submitted + c->emitted != c->completed + c->failed + c->dropped)
-        fail_msg("%s: %llu submitted + %llu emitted, but %llu completed + %llu failed + %llu dropped",
-                 what, (unsigned long long)c->submitted, (unsigned long long)c->emitted,
-                 (unsigned long long)c->completed, (unsigned long long)c->failed,
-                 (unsigned long long)c->dropped);
+        fail_msg(
+            "%s: %llu submitted + %llu emitted, but %llu completed + %llu failed + %llu dropped",
+            what, (unsigned long long)c->submitted, (unsigned long long)c->emitted,
+            (unsigned long long)c->completed, (unsigned long long)c->failed,
+            (unsigned long long)c->dropped);
 }
 
 void sched_halt(gmk_kernel_t *kernel) {

@@ -14,28 +14,28 @@
 #include "ggmk/ggmk.h"
 #include "hal/hal.h"
 
-#define SCHED_ARENA ((size_t)64 * 1024 * 1024)
+#define SCHED_ARENA    ((size_t)64 * 1024 * 1024)
 #define SCHED_LIMIT_NS UINT64_C(60000000000) /* generous: reached only when something is lost */
 
 /* Fails with the error's name. */
-#define ASSERT_STATUS(call, expected)                                                        \
-    do {                                                                                     \
-        int status_ = (call), expected_ = (expected);                                        \
-        if (status_ != expected_)                                                            \
+#define ASSERT_STATUS(call, expected)                                                         \
+    do {                                                                                      \
+        int status_ = (call), expected_ = (expected);                                         \
+        if (status_ != expected_)                                                             \
             fail_msg("%s gave %s (%d), expected %s", #call, gmk_error_name(status_), status_, \
-                     gmk_error_name(expected_));                                             \
+                     gmk_error_name(expected_));                                              \
     } while (0)
 #define ASSERT_OK(call) ASSERT_STATUS(call, GMK_OK)
 
 /* Waits until the condition holds; fails with its text when that never happens. */
-#define EVENTUALLY(condition)                                          \
-    do {                                                               \
-        uint64_t until_ = hal_now_ns() + SCHED_LIMIT_NS;               \
-        while (!(condition)) {                                         \
-            if (hal_now_ns() > until_)                                 \
-                fail_msg("never became true: %s", #condition);         \
-            sched_pause();                                             \
-        }                                                              \
+#define EVENTUALLY(condition)                                  \
+    do {                                                       \
+        uint64_t until_ = hal_now_ns() + SCHED_LIMIT_NS;       \
+        while (!(condition)) {                                 \
+            if (hal_now_ns() > until_)                         \
+                fail_msg("never became true: %s", #condition); \
+            sched_pause();                                     \
+        }                                                      \
     } while (0)
 
 /* Sleeps some 100 us. */

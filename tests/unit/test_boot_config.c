@@ -15,10 +15,8 @@ static void the_quick_start_runs_as_written(void **state) {
     (void)state;
     gmk_kernel_t kernel;
     gmk_handler_reg_t handlers[] = {{.type = 1, .fn = my_handler, .name = "my_handler"}};
-    gmk_module_t mod = {.name = "mod",
-                        .version = GMK_VERSION(0, 1, 0),
-                        .handlers = handlers,
-                        .n_handlers = 1};
+    gmk_module_t mod = {
+        .name = "mod", .version = GMK_VERSION(0, 1, 0), .handlers = handlers, .n_handlers = 1};
     gmk_module_t *mods[] = {&mod};
     gmk_boot_cfg_t cfg = {.arena_size = 64 * 1024 * 1024, .n_workers = 4, .n_tenants = 1};
     ASSERT_OK(gmk_boot(&kernel, &cfg, mods, 1));
@@ -209,13 +207,17 @@ static void count_fini(gmk_ctx_t *ctx) {
 static void a_boot_that_fails_does_not_wait_for_what_an_init_submitted(void **state) {
     (void)state;
     const gmk_handler_reg_t handler = {1, my_handler, "first"};
-    gmk_module_t first = {.name = "first", .handlers = &handler, .n_handlers = 1,
-                          .init = curious_init, .fini = count_fini};
+    gmk_module_t first = {.name = "first",
+                          .handlers = &handler,
+                          .n_handlers = 1,
+                          .init = curious_init,
+                          .fini = count_fini};
     gmk_module_t second = {.name = "second", .init = failing_init};
     gmk_module_t *mods[] = {&first, &second};
     for (int deterministic = 0; deterministic < 2; deterministic++) {
         gmk_kernel_t kernel = {0};
-        gmk_boot_cfg_t cfg = {.n_workers = 1, .halt_timeout_ns = SCHED_LIMIT_NS * 60,
+        gmk_boot_cfg_t cfg = {.n_workers = 1,
+                              .halt_timeout_ns = SCHED_LIMIT_NS * 60,
                               .deterministic = deterministic != 0};
         atomic_store(&answer, 0);
         atomic_store(&fini_runs, 0);

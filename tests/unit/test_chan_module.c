@@ -184,6 +184,8 @@ static void a_driver_declares_the_systems_channel_as_its_input(void **state) {
     gmk_module_t driver = {.name = "driver", .channels = &decl, .n_channels = 1,
                            .privilege = GMK_DRIVER, .init = sink_init};
     gmk_module_t *const mods[] = {&driver};
+    chan_record_clear(&sink_records[0]);
+    chan_record_clear(&sink_records[1]);
     ASSERT_OK(boot(mods, 1, 1));
     gmk_ctx_t *me = gmk_attach(&kernel);
     uint32_t chan;

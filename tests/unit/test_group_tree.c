@@ -102,10 +102,10 @@ static int emitter_handler(gmk_ctx_t *ctx) {
 }
 
 static const gmk_handler_reg_t handlers[] = {
-    {GATE, sched_gate_handler, "gate"}, {TREE, tree_handler, "tree"},
-    {ROOT, root_handler, "root"},       {NEST, nest_handler, "nest"},
+    {GATE, sched_gate_handler, "gate"},    {TREE, tree_handler, "tree"},
+    {ROOT, root_handler, "root"},          {NEST, nest_handler, "nest"},
     {COUNT, sched_count_handler, "count"}, {OWN, own_handler, "own"},
-    {LONG, long_handler, "long"},       {EMITTER, emitter_handler, "emitter"},
+    {LONG, long_handler, "long"},          {EMITTER, emitter_handler, "emitter"},
     {DEEP, deep_handler, "deep"},
 };
 

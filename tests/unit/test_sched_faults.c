@@ -35,7 +35,8 @@ static int keep_handler(gmk_ctx_t *ctx) {
     for (uint32_t i = 0; i < ctx->task->len; i++)
         if (bytes[i] != 0x5a)
             return GMK_EFAIL;
-    void *other = gmk_alloc(ctx, ctx->task->len); /* would get the payload's memory, were it freed */
+    void *other =
+        gmk_alloc(ctx, ctx->task->len); /* would get the payload's memory, were it freed */
     if (other != NULL)
         memset(other, 0xa5, ctx->task->len);
     gmk_free(ctx, other);
@@ -65,10 +66,10 @@ static int crowd_handler(gmk_ctx_t *ctx) {
 }
 
 static const gmk_handler_reg_t handlers[] = {
-    {GATE, sched_gate_handler, "gate"},    {RETRY, retry_handler, "retry"},
-    {FAIL, fail_handler, "fail"},          {YIELD, yield_handler, "yield"},
-    {KEEP, keep_handler, "keep"},          {COUNT, sched_count_handler, "count"},
-    {PAUSE, pause_handler, "pause"},       {CROWD, crowd_handler, "crowd"},
+    {GATE, sched_gate_handler, "gate"}, {RETRY, retry_handler, "retry"},
+    {FAIL, fail_handler, "fail"},       {YIELD, yield_handler, "yield"},
+    {KEEP, keep_handler, "keep"},       {COUNT, sched_count_handler, "count"},
+    {PAUSE, pause_handler, "pause"},    {CROWD, crowd_handler, "crowd"},
 };
 
 /* ---- Dead letters ------------------------------------------------------------------------ */
@@ -254,7 +255,7 @@ static void a_task_that_never_stops_yielding_is_broken_off_and_its_type_poisoned
     sched_halt(&kernel);
 }
 
-#define FLOODERS 2
+#define FLOODERS    2
 #define FLOOD_TASKS 6000
 
 struct flooder {

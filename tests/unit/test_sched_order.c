@@ -55,9 +55,9 @@ static int spread_handler(gmk_ctx_t *ctx) {
 }
 
 static const gmk_handler_reg_t handlers[] = {
-    {GATE, sched_gate_handler, "gate"},     {NOTE, note_handler, "note"},
-    {FLOOD, flood_handler, "flood"},        {URGENT, urgent_handler, "urgent"},
-    {LOW, urgent_handler, "low"},           {SPREAD, spread_handler, "spread"},
+    {GATE, sched_gate_handler, "gate"}, {NOTE, note_handler, "note"},
+    {FLOOD, flood_handler, "flood"},    {URGENT, urgent_handler, "urgent"},
+    {LOW, urgent_handler, "low"},       {SPREAD, spread_handler, "spread"},
 };
 #define N_HANDLERS (sizeof(handlers) / sizeof(handlers[0]))
 
