@@ -34,7 +34,6 @@ extern const struct bench_contestant gmk_wake;
 /* gmk_tree.c */
 extern const struct bench_contestant gmk_tree;
 extern const struct bench_contestant gmk_tree_wide;
-void gmk_tree_print_in_place(void);
 
 /* gmk_chan.c */
 extern const struct bench_contestant gmk_chan_stream;

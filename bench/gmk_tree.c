@@ -1,93 +1,82 @@
-/* Tree: a task that emits two, and each of those two, to 2^20 tasks; the root's parent waits
+/* Tree: a task that starts two, and each of those two, to 2^20 tasks; the root's parent waits
  * for the group by running tasks.
  *
- * The engine's queues are bounded and it never blocks a sender: when they are full, emit says
- * EAGAIN and the sender decides. Here it runs the child at once, as a call, which is what
- * one would write; how often that happened is printed with the results. A second contestant
- * has a queue for the whole tree, so that every task of it travels through a queue. */
+ * Two ways. gmk_spawn() is the engine's call for trees: a child goes into the worker's queue,
+ * where others can steal it, or runs at once when that is full; every child is a task, checked,
+ * counted and credited to the group either way. gmk_emit() queues every child; its contestant
+ * has queues for the whole tree, because the engine never blocks a sender. */
 #include "bench/gmk.h"
-
-#include <stdio.h>
 
 #define WIDE_SLOTS  (1u << 20) /* room for every task of the tree */
 #define SPARE_ARENA (64u << 20)
 
-enum { TYPE_NODE = 1, TYPE_ROOT };
+enum { TYPE_SPAWN = 1, TYPE_EMIT, TYPE_ROOT };
 
-/* Over all runs with queues of default size. */
-static struct {
-    uint64_t in_place; /* children run as a call */
-    uint64_t total;
-} tally;
+typedef int (*start_fn)(gmk_ctx_t *ctx, const gmk_task_t *task);
 
-/* Recursion ends at height 0: at most 20 deep. */
-static void node(gmk_ctx_t *ctx, uint64_t height) { /* NOLINT(misc-no-recursion) */
+static int node(gmk_ctx_t *ctx, start_fn start) {
+    uint64_t height = ctx->task->meta0;
     bench_done();
     if (height == 0) {
-        return;
+        return GMK_OK;
     }
-    gmk_task_t child = {.type = TYPE_NODE, .meta0 = height - 1};
+    gmk_task_t child = {.type = ctx->task->type, .meta0 = height - 1};
     for (unsigned i = 0; i < 2; i++) {
-        if (gmk_emit(ctx, &child) != GMK_OK) {
-            __atomic_fetch_add(&tally.in_place, 1, __ATOMIC_RELAXED);
-            node(ctx, height - 1);
-        }
+        gmk_bench_check(start(ctx, &child), "a child of the tree");
     }
-}
-
-static int handle_node(gmk_ctx_t *ctx) {
-    node(ctx, ctx->task->meta0);
     return GMK_OK;
 }
 
-/* The waiting parent. Its own count is not part of the tree. */
+static int handle_spawn(gmk_ctx_t *ctx) {
+    return node(ctx, gmk_spawn);
+}
+
+static int handle_emit(gmk_ctx_t *ctx) {
+    return node(ctx, gmk_emit);
+}
+
+/* The waiting parent; meta1 is the type of the tree's tasks. Not part of the tree itself. */
 static int handle_root(gmk_ctx_t *ctx) {
     uint32_t group = 0;
     int status = gmk_group_open(ctx, 0, &group);
     if (status == GMK_OK) {
-        gmk_task_t first = {.type = TYPE_NODE, .meta0 = ctx->task->meta0, .group = group};
+        gmk_task_t first = {
+            .type = (uint32_t)ctx->task->meta1, .meta0 = ctx->task->meta0, .group = group};
         status = gmk_emit(ctx, &first);
     }
     return status == GMK_OK ? gmk_group_wait(ctx, group) : status;
 }
 
-static const gmk_handler_fn handlers[] = {handle_node, handle_root};
+static const gmk_handler_fn handlers[] = {handle_spawn, handle_emit, handle_root};
 
 static int open_default(const struct bench_config *config) {
-    return gmk_bench_boot(config, NULL, handlers, 2);
+    return gmk_bench_boot(config, NULL, handlers, 3);
 }
 
 static int open_wide(const struct bench_config *config) {
     gmk_boot_cfg_t cfg = {.ready_slots = WIDE_SLOTS};
     cfg.arena_size = gmk_boot_arena_min(&cfg) + SPARE_ARENA;
-    return gmk_bench_boot(config, &cfg, handlers, 2);
+    return gmk_bench_boot(config, &cfg, handlers, 3);
 }
 
-static void run_tree(const struct bench_config *config, struct bench_run *run) {
+static void run_tree(const struct bench_config *config, struct bench_run *run, unsigned type) {
     unsigned height = 0;
     while ((2ull << (height + 1)) - 1 <= config->count) {
         height++;
     }
-    gmk_task_t root = {.type = TYPE_ROOT, .meta0 = height};
+    gmk_task_t root = {.type = TYPE_ROOT, .meta0 = height, .meta1 = type};
     uint64_t start = bench_now_ns();
     gmk_bench_submit(&root);
     bench_count_wait(run, start, (2ull << height) - 1);
 }
 
-/* With the queues an engine boots with. */
-static void run_narrow(const struct bench_config *config, struct bench_run *run) {
-    run_tree(config, run);
-    tally.total += run->seen;
+static void run_spawn(const struct bench_config *config, struct bench_run *run) {
+    run_tree(config, run, TYPE_SPAWN);
 }
 
-/* What the reader of the tree's figures must know, printed by the program at its end. */
-void gmk_tree_print_in_place(void) {
-    if (tally.total != 0) {
-        printf("# tree: in \"ggmk group_wait\" %.1f%% of the tasks ran as a call of their parent's "
-               "handler, because all queues were full\n",
-               100.0 * (double)tally.in_place / (double)tally.total);
-    }
+static void run_emit(const struct bench_config *config, struct bench_run *run) {
+    run_tree(config, run, TYPE_EMIT);
 }
 
-const struct bench_contestant gmk_tree = {open_default, run_narrow, gmk_bench_halt};
-const struct bench_contestant gmk_tree_wide = {open_wide, run_tree, gmk_bench_halt};
+const struct bench_contestant gmk_tree = {open_default, run_spawn, gmk_bench_halt};
+const struct bench_contestant gmk_tree_wide = {open_wide, run_emit, gmk_bench_halt};

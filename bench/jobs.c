@@ -39,8 +39,8 @@ static const struct bench_entry submit_bulk[] = {
 };
 
 static const struct bench_entry tree[] = {
-    {"ggmk group_wait", "", &gmk_tree, 0},
-    {"ggmk group_wait (queue of 2^20)", "", &gmk_tree_wide, 0},
+    {"ggmk spawn", "", &gmk_tree, 0},
+    {"ggmk emit, queue of 2^20", "", &gmk_tree_wide, 0},
     {"oneTBB task_group", "libtbb-dev", &peer_tbb_tree, 0},
     {"libgomp taskgroup *", "gcc", &peer_gomp_tree, 0},
     {0},
@@ -179,7 +179,6 @@ int main(int argc, char **argv) {
             bench_run_job(&jobs[i], o.rounds);
         }
     }
-    gmk_tree_print_in_place();
     bench_print_distance("after");
     return 0;
 }

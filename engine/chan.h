@@ -59,8 +59,13 @@
 #include "engine/run.h"
 
 #define CHAN_BATCH 64u       /* messages one token handles before others get the worker */
-#define CHAN_LINGER 32u      /* looks at an empty log before a busy token is given up */
-#define CHAN_SPIN_LOOKS 16u   /* looks of a thread at a full log before it sleeps, a linger apart */
+#define CHAN_LINGER 256u     /* looks at an empty log before a busy token is given up: some us */
+#define CHAN_PATIENCE 4u     /* such times in vain, until messages stream again */
+#define CHAN_STREAM 8u       /* messages in one turn that make a stream */
+#define CHAN_SPIN_LOOKS 16u  /* looks of a sender at a full log before it sleeps ... */
+#define CHAN_SPIN_PAUSE 32u  /* ... and pauses between two of them */
+#define CHAN_AHEAD 4u        /* cells between a message and the one its sender prepares */
+#define CHAN_GATE_STEP 64u   /* messages between two looks at the cursors, in a half full log */
 #define CHAN_EVICT_TRIES 64u /* looks at a message in the way that is just being written */
 #define CHAN_SLOTS_MIN 4u
 #define CHAN_SLOTS_MAX (1u << 20)
@@ -109,6 +114,7 @@ struct chan_sub {
     _Atomic uint64_t dropped;
     _Atomic uint32_t running;   /* pins: messages of a shared cursor that have not ended, looks */
     bool holds;                 /* `held` is in use; token holder only, as what follows */
+    uint8_t patience;           /* how often it may yet linger in vain */
     uint64_t expected;          /* position of the next message if none was lost */
     uint64_t fresh;             /* replay: positions below it were delivered before */
     gmk_task_t held;            /* ordered: a message that gave way or waits for its retry */

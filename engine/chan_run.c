@@ -284,16 +284,20 @@ static bool has_next(const struct channel *ch, const struct chan_sub *sub) {
     return at < atomic_load_explicit(&sub->end, memory_order_acquire) && is_published(ch, at);
 }
 
-/* A busy sender is about to write the next message: looks at the log for a while, unless
- * there is other work. */
-static bool linger(struct agent *a, const struct channel *ch, const struct chan_sub *sub) {
-    if (a->depth != 0 || a->eng->cfg.deterministic || gather_visible(a))
+/* Is a sender about to write the next message? Looks at the log for some microseconds, as
+ * long as that pays (sub.patience) and nobody else wants the worker: a stream that pauses
+ * for less than a wake-up takes should not cost its sender one. */
+static bool linger(struct agent *a, const struct channel *ch, struct chan_sub *sub) {
+    if (sub->patience == 0 || a->depth != 0 || a->eng->cfg.deterministic || gather_visible(a))
         return false;
     for (uint32_t i = 0; i < CHAN_LINGER; i++) {
-        if (has_next(ch, sub))
+        if (has_next(ch, sub)) {
+            sub->patience = CHAN_PATIENCE;
             return true;
+        }
         hal_relax();
     }
+    sub->patience--;
     return false;
 }
 
@@ -380,13 +384,15 @@ static void sub_wait_for(struct agent *a, struct chan_sub *sub, unsigned priorit
 /* Nothing to take. True: go on. */
 static bool ran_dry(struct agent *a, struct channel *ch, struct chan_sub *sub, uint32_t batch,
                     unsigned priority) {
+    if (batch >= CHAN_STREAM)
+        sub->patience = CHAN_PATIENCE;
     if (sub_is_done(ch, sub) && sub_end_if_done(a, ch, sub))
         return false;
     if (is_of_next_tick(a, ch, sub)) {
         sub_requeue(a, ch, sub, priority);
         return false;
     }
-    return (batch >= 2 && linger(a, ch, sub)) || sub_idle(sub);
+    return linger(a, ch, sub) || sub_idle(sub);
 }
 
 static void run_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub,

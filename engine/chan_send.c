@@ -29,7 +29,7 @@ static uint64_t gate_compute(struct channel *ch, uint64_t shape, uint64_t end) {
 static uint64_t room(struct channel *ch, uint64_t shape, uint64_t end, bool urgent) {
     uint64_t limit = shape_limit(shape, urgent);
     uint64_t gate = atomic_load_explicit(&ch->gate, memory_order_acquire);
-    if (end - gate >= limit)
+    if (end - gate >= limit || (end - gate > limit / 2 && end % CHAN_GATE_STEP == 0))
         gate = gate_compute(ch, shape, end);
     return end - gate < limit ? limit - (end - gate) : 0;
 }
@@ -118,6 +118,11 @@ static void claimed(struct agent *a, struct channel *ch, uint64_t pos, uint64_t 
 static void publish(struct channel *ch, uint64_t pos, const gmk_task_t *task) {
     union chan_cell *cell = &ch->cells[pos & (ch->slots - 1)];
     uint64_t words[CHAN_CELL_WORDS];
+    /* The line of a cell some messages ahead starts its way from the reader's cache now, or
+     * the barrier behind a message would wait for it; but not in a full log, whose next cells
+     * are being read. (GNU extension.) */
+    if (pos - atomic_load_explicit(&ch->gate, memory_order_relaxed) < ch->slots - ch->slots / 4)
+        __builtin_prefetch(&ch->cells[(pos + CHAN_AHEAD) & (ch->slots - 1)], 1);
     memcpy(words, task, sizeof(words));
     /* Relaxed words: a reader with a shared cursor may still copy what was here, and will
      * find that its claim fails. */
@@ -323,7 +328,7 @@ static void wait_awake(struct agent *a, const struct room_wait *w) {
     if (a->is_worker && (a->eng->cfg.deterministic || gather_visible(a) || lane_calls(a)))
         return;
     for (uint32_t i = 0; i < CHAN_SPIN_LOOKS; i++) {
-        for (uint32_t k = 0; k < CHAN_LINGER; k++)
+        for (uint32_t k = 0; k < CHAN_SPIN_PAUSE; k++)
             hal_relax();
         uint64_t tail = atomic_load_explicit(&w->ch->tail, memory_order_acquire);
         uint64_t behind = chan_pos(tail) - gate_compute(w->ch, w->shape, chan_pos(tail));

@@ -40,6 +40,7 @@ static void sub_fill(struct engine *eng, struct chan_sub *sub, struct channel *c
     atomic_store_explicit(&sub->end, UINT64_MAX, memory_order_relaxed);
     atomic_fetch_and_explicit(&sub->running, ~SUB_END_WAITS, memory_order_relaxed);
     sub->holds = false;
+    sub->patience = 0;
     sub->fn = request->fn;
     sub->on_error = request->on_error;
     sub->user = request->user;

@@ -32,8 +32,10 @@ static int run_stamped(struct agent *a, gmk_task_t *task, gmk_handler_fn fn, gmk
     return status;
 }
 
-enum run_outcome run_handler(struct agent *a, gmk_task_t *task, const struct run_target *target,
-                             uint64_t lost, int *status) {
+/* The body of run_handler(), also inside run_task(), where a call would be felt. */
+static inline __attribute__((always_inline)) enum run_outcome
+handle(struct agent *a, gmk_task_t *task, const struct run_target *target, uint64_t lost,
+       int *status) {
     gmk_ctx_t ctx = {
         .task = task,
         .kernel = a->base.kernel,
@@ -67,6 +69,11 @@ enum run_outcome run_handler(struct agent *a, gmk_task_t *task, const struct run
     if (--a->depth == 0)
         bump_reset(a->bump);
     return outcome_of(&ctx, *status);
+}
+
+enum run_outcome run_handler(struct agent *a, gmk_task_t *task, const struct run_target *target,
+                             uint64_t lost, int *status) {
+    return handle(a, task, target, lost, status);
 }
 
 /* ---- Before ------------------------------------------------------------------------ */
@@ -109,7 +116,7 @@ void run_task(struct agent *a, gmk_task_t *task) {
     }
 
     int status;
-    enum run_outcome outcome = run_handler(a, task, &target, 0, &status);
+    enum run_outcome outcome = handle(a, task, &target, 0, &status);
     if (GMK_LIKELY(outcome == RUN_COMPLETED)) {
         task_completed(a, task);
     } else if (outcome == RUN_FAILED) {
@@ -181,7 +188,7 @@ void payload_release(struct agent *a, void *payload) {
 }
 
 /* Common to all ends, after the count. */
-static void task_gone(struct agent *a, const gmk_task_t *task, bool completed) {
+static inline void task_gone(struct agent *a, const gmk_task_t *task, bool completed) {
     tenant_leave(a->eng, task->tenant);
     if (task->sub != 0)
         chan_delivery_ended(a, task, completed);

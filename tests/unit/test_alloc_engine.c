@@ -312,8 +312,9 @@ static void scratch_is_whole_again_for_every_handler(void **state) {
 static uint32_t play(gmk_ctx_t *ctx) {
     uint32_t refused = 0, chan, sub, group;
     for (int i = 0; i < 4; i++) {
-        gmk_task_t task = {.type = CARRY, .payload = gmk_alloc(ctx, 200 << i), .meta0 = 2};
-        task.len = task.payload != NULL ? 200u << i : 0;
+        uint32_t size = 200u << i;
+        gmk_task_t task = {.type = CARRY, .payload = gmk_alloc(ctx, size), .meta0 = 2};
+        task.len = task.payload != NULL ? size : 0;
         refused += task.payload == NULL;
         if (task.payload != NULL)
             ASSERT_OK(gmk_submit(&kernel, &task));

@@ -82,7 +82,7 @@ static void a_dump_names_what_runs_and_what_waits(void **state) {
 
 static void a_signal_dumps_to_the_log(void **state) {
     (void)state;
-    char path[] = "/tmp/ggmk_dump_XXXXXX";
+    char path[] = "/tmp/dump_XXXXXX";
     int file = mkstemp(path), stderr_before = dup(2);
     assert_true(file >= 0);
     start(&(gmk_boot_cfg_t){.dump_on_request = true, .poison_failures = 1});

@@ -72,6 +72,12 @@ static void submit(gmk_task_t task) {
     sched_submit(&kernel, &task);
 }
 
+static gmk_sched_stats_t sched_stats(void) {
+    gmk_sched_stats_t sched;
+    ASSERT_OK(gmk_sched_stats(&kernel, &sched));
+    return sched;
+}
+
 static void drain(void) {
     ASSERT_OK(gmk_drain(&kernel, SCHED_LIMIT_NS));
 }
@@ -152,7 +158,10 @@ static void make_everything_happen(void) {
     submit((gmk_task_t){.type = DROP, .flags = GMK_TASK_DEADLINE});
     submit((gmk_task_t){.type = SPREAD, .meta0 = 40}); /* stolen by the other worker */
     submit((gmk_task_t){.type = USER, .meta0 = 5, .meta1 = 1});
+    sched_gate_shut(&gate, &kernel, GATE, 1); /* the other one fills a queue, then gives way */
     submit((gmk_task_t){.type = CHAIN, .flags = GMK_PRIO(1)});
+    EVENTUALLY(sched_stats().overflow != 0);
+    sched_gate_open(&gate);
     gmk_task_t message = {.type = COUNT, .meta0 = (uintptr_t)&counted};
     ASSERT_OK(gmk_chan_emit(ctx, chan, &message));
     drain();
@@ -168,11 +177,7 @@ static void make_everything_happen(void) {
     uint32_t n = 0;
     while (n < 100 && (blocks[n] = gmk_alloc(ctx, 120 * 1024)) != NULL)
         n++;
-    gmk_sched_stats_t sched;
-    do {
-        sched_pause();
-        ASSERT_OK(gmk_sched_stats(&kernel, &sched));
-    } while (sched.hangs == 0);
+    EVENTUALLY(sched_stats().hangs != 0);
     while (n > 0)
         gmk_free(ctx, blocks[--n]);
 }
