@@ -64,8 +64,10 @@
 #define CHAN_STREAM 8u       /* messages in one turn that make a stream */
 #define CHAN_SPIN_LOOKS 16u  /* looks of a sender at a full log before it sleeps ... */
 #define CHAN_SPIN_PAUSE 32u  /* ... and pauses between two of them */
+#define CHAN_DEEP_POLLS 1024u /* yields of the CPU of a sender with a deep stack */
 #define CHAN_AHEAD 4u        /* cells between a message and the one its sender prepares */
 #define CHAN_GATE_STEP 64u   /* messages between two looks at the cursors, in a half full log */
+#define CHAN_REPLAY_TRIES 256u /* yields of the CPU while a worker lingers at what is replayed */
 #define CHAN_EVICT_TRIES 64u /* looks at a message in the way that is just being written */
 #define CHAN_SLOTS_MIN 4u
 #define CHAN_SLOTS_MAX (1u << 20)
@@ -299,8 +301,20 @@ bool sub_claim(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_ta
 bool sub_pin(const struct channel *ch, struct chan_sub *sub);
 void sub_unpin(struct agent *a, struct chan_sub *sub);
 
-/* Room was made: senders that sleep look again. */
+/* Room was made: senders that sleep look again. The caller keeps the channel from ending. */
 void chan_made_room(struct agent *a, struct channel *ch);
+
+/* Takes an ordered subscription out of turn, from wherever it rests. False: it is held. A
+ * token that was out for it will find nothing to do. */
+bool sub_seize(struct chan_sub *sub);
+
+/* Its turn, without a token; the caller has seized it. */
+void sub_turn(struct agent *a, struct chan_sub *sub, unsigned priority);
+
+/* A sender on a worker met a full log: runs tasks of priority 0, then subscribers of this
+ * channel that wait for a worker. False: none does. Deep stacks come from running just
+ * anything instead, such as the next sender. */
+bool chan_help(struct agent *a, struct channel *ch);
 
 /* Gives an ordered subscription that was taken out of turn back to the run queues. */
 void sub_give_back(struct agent *a, struct chan_sub *sub);
@@ -308,9 +322,9 @@ void sub_give_back(struct agent *a, struct chan_sub *sub);
 /* Has it handled everything it ever will? (But messages may still run elsewhere.) */
 bool sub_is_done(const struct channel *ch, const struct chan_sub *sub);
 
-/* Frees the slot of a subscription that has nothing left; false: it has. Ordered: only the
- * holder of the token. Takes the channel lock. */
-bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub);
+/* Frees the slot of a subscription that has nothing left; false: it has. `holder`: the caller
+ * holds the token of an ordered one; else it is about a parallel one. Takes the channel lock. */
+bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub, bool holder);
 
 /* Calls the subscription's error handler, if it has one; true: the failure is dealt with. */
 bool chan_on_error(struct agent *a, gmk_task_t *task);

@@ -386,7 +386,7 @@ static bool ran_dry(struct agent *a, struct channel *ch, struct chan_sub *sub, u
                     unsigned priority) {
     if (batch >= CHAN_STREAM)
         sub->patience = CHAN_PATIENCE;
-    if (sub_is_done(ch, sub) && sub_end_if_done(a, ch, sub))
+    if (sub_is_done(ch, sub) && sub_end_if_done(a, ch, sub, true))
         return false;
     if (is_of_next_tick(a, ch, sub)) {
         sub_requeue(a, ch, sub, priority);
@@ -461,7 +461,7 @@ static void retire_token(struct agent *a, struct channel *ch, struct chan_sub *s
     if (more)
         sub_schedule(a, sub, priority);
     else if (done)
-        (void)sub_end_if_done(a, ch, sub);
+        (void)sub_end_if_done(a, ch, sub, false);
 }
 
 static void run_parallel(struct agent *a, struct channel *ch, struct chan_sub *sub,
@@ -483,6 +483,10 @@ static void run_parallel(struct agent *a, struct channel *ch, struct chan_sub *s
             run_task(a, &task);
     }
     token_out_parallel(a, sub, next_priority(ch, sub, priority));
+}
+
+void sub_turn(struct agent *a, struct chan_sub *sub, unsigned priority) {
+    run_ordered(a, &a->eng->channels[sub->chan], sub, priority);
 }
 
 void sub_run(struct agent *a, struct chan_sub *sub, const gmk_task_t *token) {

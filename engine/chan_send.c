@@ -331,6 +331,8 @@ static void wait_awake(struct agent *a, const struct room_wait *w) {
         for (uint32_t k = 0; k < CHAN_SPIN_PAUSE; k++)
             hal_relax();
         uint64_t tail = atomic_load_explicit(&w->ch->tail, memory_order_acquire);
+        if (atomic_load_explicit(&w->ch->shape, memory_order_relaxed) != w->shape)
+            return; /* the tail may be another channel's */
         uint64_t behind = chan_pos(tail) - gate_compute(w->ch, w->shape, chan_pos(tail));
         if ((tail & CHAN_CLOSED) || behind < slots - slots / 4)
             return;
@@ -355,8 +357,18 @@ void chan_made_room(struct agent *a, struct channel *ch) {
         wake_waiting(a->eng);
 }
 
+/* With many handlers on the stack already, rather look again for a while, since the
+ * subscriber runs on another worker, than put one more on top. */
+static bool is_deep(struct agent *a, uint32_t *polls) {
+    if (!a->is_worker || a->depth < GMK_SPAWN_DEPTH || ++*polls > CHAN_DEEP_POLLS)
+        return false;
+    hal_yield_cpu();
+    return true;
+}
+
 int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t timeout_ns) {
     uint64_t until = 0; /* not known yet: most sends do not wait */
+    uint32_t polls = 0;
     for (;;) {
         struct room_wait w = {NULL, chan_shape(a->eng, id), 0, gmk_task_priority(task) == 0};
         w.ticket = (a->index + 1) * WAITS_TICKET | (w.urgent ? WAITS_URGENT : 0);
@@ -365,6 +377,8 @@ int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t tim
             return status > 0 ? GMK_OK : status;
         if (a->is_worker && a->depth >= GMK_HELP_DEPTH_MAX)
             return GMK_EDEPTH;
+        if (a->is_worker && chan_help(a, &a->eng->channels[id]))
+            continue;
         uint64_t now = hal_now_ns();
         if (until == 0)
             until = timeout_ns < TIMER_NEVER - now ? now + timeout_ns : TIMER_NEVER;
@@ -372,6 +386,8 @@ int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t tim
             return GMK_ETIMEOUT;
         w.ch = &a->eng->channels[id]; /* EAGAIN: the id is a channel's */
         wait_awake(a, &w);
+        if (is_deep(a, &polls))
+            continue;
         status = wake_wait_until(a, has_room, &w, until == TIMER_NEVER ? HAL_FOREVER : until - now);
         if (status != GMK_OK)
             return status;

@@ -166,12 +166,13 @@ static void release_unacked(struct agent *a, struct channel *ch, struct chan_sub
 }
 
 /* Says that the subscription ends, unless it may not: a token is out, a message runs, or a
- * sender holds it. True: nobody will look at it any more. */
-static bool sub_stop(struct chan_sub *sub, const struct channel *ch) {
+ * sender holds it. True: nobody will look at it any more. Who is not the holder may come too
+ * late, when the structure serves another subscription: only a parallel one is his to end. */
+static bool sub_stop(struct chan_sub *sub, const struct channel *ch, bool holder) {
     uint32_t state = atomic_load_explicit(&sub->state, memory_order_seq_cst);
     do {
         uint32_t kind = SUB_KIND(state);
-        bool may = kind == SUB_RUNNING || kind == SUB_AGAIN || kind == SUB_PARALLEL;
+        bool may = holder ? kind == SUB_RUNNING || kind == SUB_AGAIN : kind == SUB_PARALLEL;
         if (!may || SUB_TOKENS(state) != 0 || sub->chan != ch->id || !sub_is_done(ch, sub))
             return false;
         /* C6 pairs with sub_pin() and sub_unpin(): the state, then the count. */
@@ -181,17 +182,17 @@ static bool sub_stop(struct chan_sub *sub, const struct channel *ch) {
         uint32_t pins = atomic_fetch_or_explicit(&sub->running, SUB_END_WAITS, memory_order_seq_cst);
         if ((pins & ~SUB_END_WAITS) == 0)
             return true;
-        state = kind == SUB_PARALLEL ? SUB_PARALLEL : SUB_RUNNING;
+        state = holder ? SUB_RUNNING : SUB_PARALLEL;
         atomic_store_explicit(&sub->state, state, memory_order_seq_cst);
         /* The last one to unpin may have called while we said ENDING: look again. */
     } while ((atomic_load_explicit(&sub->running, memory_order_seq_cst) & ~SUB_END_WAITS) == 0);
     return false;
 }
 
-bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub) {
+bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub, bool holder) {
     struct engine *eng = a->eng;
     hal_lock(&eng->channel_lock);
-    bool done = sub_stop(sub, ch);
+    bool done = sub_stop(sub, ch, holder);
     if (done) {
         release_unacked(a, ch, sub);
         ch->delivered_before += atomic_load_explicit(&sub->delivered, memory_order_relaxed);
@@ -235,9 +236,9 @@ int chan_ack(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
             payload_release(a, task.payload);
         atomic_store_explicit(&sub->acked, at + 1, memory_order_release); /* C1 */
     }
-    hal_unlock(&eng->channel_lock);
     if (status == GMK_OK)
-        chan_made_room(a, ch);
+        chan_made_room(a, ch); /* the lock keeps the channel */
+    hal_unlock(&eng->channel_lock);
     if (status == GMK_OK && chan_is_closed(ch))
         chan_nudge(a, ch); /* it may have waited for this to end */
     return status;
@@ -245,7 +246,7 @@ int chan_ack(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
 
 /* Takes an ordered subscription from where it rests. False: its handler runs, or has given
  * way in the middle of a message. */
-static bool seize(struct chan_sub *sub) {
+bool sub_seize(struct chan_sub *sub) {
     uint32_t state = atomic_load_explicit(&sub->state, memory_order_acquire);
     while (SUB_KIND(state) == SUB_IDLE || SUB_KIND(state) == SUB_QUEUED)
         if (atomic_compare_exchange_weak_explicit(&sub->state, &state,
@@ -272,14 +273,15 @@ static int rewind_to(struct agent *a, struct channel *ch, struct chan_sub *sub, 
     return GMK_OK;
 }
 
-int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
+/* One try. The subscription may be held by a worker that only lingers: GMK_EBUSY, try again. */
+static int try_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     struct engine *eng = a->eng;
     int status;
     hal_lock(&eng->channel_lock);
     struct chan_sub *sub = replay_sub(eng, id, index, &status);
     bool own = sub != NULL && a->ctx->task != NULL && a->ctx->task->channel == id &&
                a->ctx->task->sub == index + 1;
-    bool seized = sub != NULL && seq != 0 && !own && seize(sub);
+    bool seized = sub != NULL && seq != 0 && !own && sub_seize(sub);
     if (sub != NULL && seq == 0)
         status = GMK_ERANGE;
     else if (sub != NULL && !own && (!seized || sub->holds))
@@ -289,5 +291,14 @@ int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     hal_unlock(&eng->channel_lock);
     if (seized)
         sub_give_back(a, sub);
+    return status;
+}
+
+int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
+    int status = try_replay(a, id, index, seq);
+    for (uint32_t i = 0; status == GMK_EBUSY && i < CHAN_REPLAY_TRIES; i++) {
+        hal_yield_cpu();
+        status = try_replay(a, id, index, seq);
+    }
     return status;
 }

@@ -43,7 +43,7 @@ GMK_API void gmk_yield_at(gmk_ctx_t *ctx, uint64_t at_ns);
  * none outside of handlers) makes it part of a tree that is cancelled as one. The handle
  * is released by gmk_group_wait() or gmk_group_drop(). ELIMIT: max_groups alive.
  * Groups nest at most GMK_GROUP_DEPTH_MAX deep (EDEPTH). */
-#define GMK_GROUP_DEPTH_MAX 16u
+#define GMK_GROUP_DEPTH_MAX 32u
 GMK_API int gmk_group_open(gmk_ctx_t *ctx, uint32_t parent, uint32_t *out_group);
 
 /* Waits until every task of the group has ended, then releases the handle. A handler

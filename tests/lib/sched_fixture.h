@@ -73,4 +73,4 @@ struct sched_text {
     char text[256 * 1024];
     size_t length;
 };
-int sched_write(void *text, const void *bytes, size_t size);
+int sched_write(void *arg, const void *bytes, size_t size);

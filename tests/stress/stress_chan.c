@@ -122,10 +122,18 @@ static void sender(gmk_ctx_t *ctx, void *arg) {
 static struct seat seats[CHANS][SUBS];
 static uint32_t shape_of[CHANS];
 
-static void sit(uint32_t c, uint32_t seat) {
+/* Ordered and parallel side by side, so that one's structure soon serves the other. */
+static uint32_t kind_of_sub(uint32_t c, uint64_t random) {
+    uint32_t options = shapes[shape_of[c]].options;
+    if (options & GMK_CHAN_REPLAY || !(options & GMK_CHAN_FANOUT))
+        return shapes[shape_of[c]].sub_options;
+    return random % 2 ? GMK_SUB_PARALLEL : GMK_SUB_ORDERED;
+}
+
+static void sit(uint32_t c, uint32_t seat, uint64_t *random) {
     uint32_t chan = atomic_load(&s.chan[c]);
     int status = gmk_chan_sub(chan_me, chan, handler, settle, (void *)(uintptr_t)shape_of[c],
-                              shapes[shape_of[c]].sub_options, &seats[c][seat].sub);
+                              kind_of_sub(c, rand_splitmix(random)), &seats[c][seat].sub);
     if (status == GMK_OK)
         seats[c][seat] = (struct seat){chan, seats[c][seat].sub, true};
     else if (status != GMK_EEXIST && status != GMK_ELIMIT)
@@ -147,7 +155,7 @@ static void open_one(uint32_t c, uint64_t *random) {
                         ? 1 + (uint32_t)(rand_splitmix(random) % SUBS)
                         : 1;
     for (uint32_t i = 0; i < subs; i++)
-        sit(c, i);
+        sit(c, i, random);
 }
 
 static void close_one(uint32_t c) {
@@ -169,7 +177,7 @@ static void change_something(uint64_t *random) {
     else if (rand_splitmix(random) % 6 == 0)
         close_one(c);
     else if (!seats[c][seat].taken)
-        sit(c, seat);
+        sit(c, seat, random);
     else if (shapes[shape_of[c]].options & GMK_CHAN_REPLAY && rand_splitmix(random) % 2)
         (void)gmk_chan_replay(chan_me, seats[c][seat].chan, seats[c][seat].sub,
                               1 + rand_splitmix(random) % 1000);

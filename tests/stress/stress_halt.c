@@ -91,7 +91,7 @@ static void submitter(void *arg) {
     struct rand_state rand = rand_seed((uintptr_t)arg);
     gmk_counts_t counts;
     for (uint32_t i = 0; atomic_load(&stop) == 0; i++) {
-        if (i % 256 == 0)
+        if (i % 2048 == 0)
             sched_pause(); /* the engines need the CPUs more */
         gmk_task_t task = {.type = 1 + rand_below(&rand, 3)};
         switch (rand_below(&rand, 8)) {
@@ -161,7 +161,7 @@ static void run_engine(struct rand_state *rand) {
 static void every_task_taken_in_a_thousand_engines_ran_or_was_dead_lettered(void **state) {
     (void)state;
     const char *times = getenv("GGMK_STRESS");
-    uint32_t engines = ENGINES * (times != NULL ? (uint32_t)atoi(times) : 1);
+    uint32_t engines = ENGINES * (times != NULL ? (uint32_t)strtoul(times, NULL, 10) : 1);
     struct hal_thread threads[SUBMITTERS];
     struct rand_state rand = rand_seed(1);
     for (uintptr_t i = 0; i < SUBMITTERS; i++)

@@ -16,7 +16,7 @@
 #define TENANTS       3u
 #define RUNS          9u
 
-enum { LEAF = 1, EMITTER, YIELDER, RETRIER, GROUPER, FAILER, PAYLOAD, TYPES };
+enum { LEAF = 1, EMITTER, YIELDER, RETRIER, GROUPER, FAILING, PAYLOAD, TYPES };
 
 static gmk_kernel_t kernel;
 
@@ -72,7 +72,7 @@ static int grouper_handler(gmk_ctx_t *ctx) {
     return leaf_handler(ctx);
 }
 
-static int failer_handler(gmk_ctx_t *ctx) {
+static int fail_handler(gmk_ctx_t *ctx) {
     (void)ctx;
     return GMK_EFAIL;
 }
@@ -88,7 +88,7 @@ static int payload_handler(gmk_ctx_t *ctx) {
 static const gmk_handler_reg_t handlers[] = {
     {LEAF, leaf_handler, "leaf"},          {EMITTER, emitter_handler, "emitter"},
     {YIELDER, yielder_handler, "yielder"}, {RETRIER, retrier_handler, "retrier"},
-    {GROUPER, grouper_handler, "grouper"}, {FAILER, failer_handler, "failer"},
+    {GROUPER, grouper_handler, "grouper"}, {FAILING, fail_handler, "failing"},
     {PAYLOAD, payload_handler, "payload"},
 };
 
@@ -136,7 +136,7 @@ static void check_types(gmk_counts_t *sum) {
         assert_int_equal(c.submitted + c.emitted, atomic_load(&own[type].taken));
         assert_int_equal(c.completed, atomic_load(&own[type].completed));
         assert_int_equal(c.submitted + c.emitted, c.completed + c.failed + c.dropped);
-        assert_int_equal(c.failed, type == FAILER ? c.submitted + c.emitted : 0);
+        assert_int_equal(c.failed, type == FAILING ? c.submitted + c.emitted : 0);
         sum->submitted += c.submitted;
         sum->emitted += c.emitted;
         sum->completed += c.completed;
@@ -192,7 +192,7 @@ static void run(uint32_t workers, uint32_t slots) {
 static void counts_are_exact_and_nothing_is_lost_in_any_mixture(void **state) {
     (void)state;
     const char *times = getenv("GGMK_STRESS");
-    uint32_t runs = RUNS * (times != NULL ? (uint32_t)atoi(times) : 1);
+    uint32_t runs = RUNS * (times != NULL ? (uint32_t)strtoul(times, NULL, 10) : 1);
     for (uint32_t i = 0; i < runs; i++)
         run(1 + i % 3, i % 2 ? 16 : 256);
 }

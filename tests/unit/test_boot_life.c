@@ -2,7 +2,7 @@
  * many threads, clients that come and go, and calls from where they are not allowed. */
 #include "tests/lib/sched_fixture.h"
 
-enum { GATE = 1, COUNT, CROSS, INSIDE };
+enum { GATE = 1, COUNT, CROSS, INSIDE, LATER };
 
 static gmk_kernel_t kernel, other;
 static struct sched_gate gate;
@@ -24,11 +24,24 @@ static int inside_handler(gmk_ctx_t *ctx) {
     return GMK_OK;
 }
 
+static _Atomic uint32_t sending;
+
+/* Sends to a time that is far away, until it is told that this will not come. */
+static int later_handler(gmk_ctx_t *ctx) {
+    gmk_task_t task = {.type = COUNT, .meta0 = (uintptr_t)&counted};
+    int status;
+    do {
+        status = gmk_emit_at(ctx, &task, gmk_now(ctx) + UINT64_C(3600000000000));
+        atomic_store(&sending, 1);
+    } while (status == GMK_OK || status == GMK_ELIMIT);
+    atomic_store(&statuses[0], status);
+    return GMK_OK;
+}
+
 static const gmk_handler_reg_t handlers[] = {
-    {GATE, sched_gate_handler, "gate"},
-    {COUNT, sched_count_handler, "count"},
-    {CROSS, cross_handler, "cross"},
-    {INSIDE, inside_handler, "inside"},
+    {GATE, sched_gate_handler, "gate"}, {COUNT, sched_count_handler, "count"},
+    {CROSS, cross_handler, "cross"},    {INSIDE, inside_handler, "inside"},
+    {LATER, later_handler, "later"},
 };
 #define N_HANDLERS (sizeof(handlers) / sizeof(handlers[0]))
 
@@ -293,6 +306,20 @@ static void an_export_may_not_halt_what_it_reads(void **state) {
     sched_halt(&kernel);
 }
 
+static void halt_refuses_timed_work_that_handlers_still_send(void **state) {
+    (void)state;
+    gmk_task_t task = {.type = LATER};
+    for (int round = 0; round < 20; round++) {
+        start(&kernel, &(gmk_boot_cfg_t){.halt_timeout_ns = SCHED_LIMIT_NS});
+        atomic_store(&sending, 0);
+        ASSERT_OK(gmk_submit(&kernel, &task));
+        EVENTUALLY(atomic_load(&sending) != 0);
+        ASSERT_OK(gmk_halt(&kernel));
+        assert_int_equal(atomic_load(&statuses[0]), GMK_EHALTED);
+        assert_int_equal(atomic_load(&counted), 0);
+    }
+}
+
 /* Work that does not end in time is dead-lettered, counted and reported. */
 static void halt_gives_up_at_its_time_limit_and_says_so(void **state) {
     (void)state;
@@ -322,6 +349,7 @@ int main(void) {
         cmocka_unit_test_setup(one_client_too_many_is_told_so_and_welcome_after_a_detach, reset),
         cmocka_unit_test(handlers_may_not_halt_or_drain),
         cmocka_unit_test(an_export_may_not_halt_what_it_reads),
+        cmocka_unit_test_setup(halt_refuses_timed_work_that_handlers_still_send, reset),
         cmocka_unit_test_setup(halt_gives_up_at_its_time_limit_and_says_so, reset),
     };
     return cmocka_run_group_tests_name("boot_life", tests, NULL, NULL);

@@ -22,7 +22,7 @@ static int fail_handler(gmk_ctx_t *ctx) {
 static const gmk_handler_reg_t handlers[] = {
     {GATE, sched_gate_handler, "the_gate"},
     {COUNT, sched_count_handler, "counter"},
-    {FAIL, fail_handler, "failer"},
+    {FAIL, fail_handler, "failing"},
 };
 
 static void start(const gmk_boot_cfg_t *cfg) {
@@ -72,7 +72,7 @@ static void a_dump_names_what_runs_and_what_waits(void **state) {
     expect("\"some.channel\"");
     expect("\"sys.dropped\"");
     expect("group 0x");
-    expect("type 3 \"failer\": 1 in, 0 completed, 1 failed, 0 dropped, 0 inside, POISONED");
+    expect("type 3 \"failing\": 1 in, 0 completed, 1 failed, 0 dropped, 0 inside, POISONED");
     expect("type 2 \"counter\": 7 in, 0 completed, 0 failed, 0 dropped, 7 inside\n");
     sched_gate_open(&gate);
     ASSERT_OK(gmk_drain(&kernel, SCHED_LIMIT_NS));

@@ -158,6 +158,7 @@ static void make_everything_happen(void) {
     submit((gmk_task_t){.type = DROP, .flags = GMK_TASK_DEADLINE});
     submit((gmk_task_t){.type = SPREAD, .meta0 = 40}); /* stolen by the other worker */
     submit((gmk_task_t){.type = USER, .meta0 = 5, .meta1 = 1});
+    drain();
     sched_gate_shut(&gate, &kernel, GATE, 1); /* the other one fills a queue, then gives way */
     submit((gmk_task_t){.type = CHAIN, .flags = GMK_PRIO(1)});
     EVENTUALLY(sched_stats().overflow != 0);

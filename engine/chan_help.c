@@ -1,0 +1,37 @@
+/* Channel help: what a sender on a worker does about a full log: makes room. See chan.h. */
+#include "engine/chan.h"
+#include "engine/gather.h"
+
+/* One message of a parallel subscription. */
+static bool help_parallel(struct agent *a, struct channel *ch, struct chan_sub *sub) {
+    gmk_task_t task;
+    if (!sub_claim(a, ch, sub, &task))
+        return false;
+    chan_made_room(a, ch);
+    if (sub_is_cut(sub))
+        task_dropped(a, &task, GMK_DROP_CLOSED);
+    else
+        run_task(a, &task);
+    return true;
+}
+
+static bool help_ordered(struct agent *a, struct chan_sub *sub) {
+    /* Relaxed: a hint; the seizure decides. */
+    uint32_t state = atomic_load_explicit(&sub->state, memory_order_relaxed);
+    if (SUB_KIND(state) != SUB_QUEUED || !sub_seize(sub))
+        return false;
+    sub_turn(a, sub, GMK_PRIO_DEFAULT);
+    return true;
+}
+
+bool chan_help(struct agent *a, struct channel *ch) {
+    gmk_task_t urgent;
+    bool helped = false;
+    while (a->depth < GMK_HELP_DEPTH_MAX && gather_urgent(a, &urgent))
+        run_task(a, &urgent);
+    CHAN_EACH_SUB(ch, sub) {
+        if (a->depth < GMK_HELP_DEPTH_MAX)
+            helped |= chan_is_parallel(sub) ? help_parallel(a, ch, sub) : help_ordered(a, sub);
+    }
+    return helped;
+}
