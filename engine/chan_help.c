@@ -27,6 +27,8 @@ static bool help_ordered(struct agent *a, struct chan_sub *sub) {
 bool chan_help(struct agent *a, struct channel *ch) {
     gmk_task_t urgent;
     bool helped = false;
+    if (a->eng->cfg.deterministic)
+        return false; /* there the lane alone says what runs next */
     while (a->depth < GMK_HELP_DEPTH_MAX && gather_urgent(a, &urgent))
         run_task(a, &urgent);
     CHAN_EACH_SUB(ch, sub) {

@@ -101,6 +101,7 @@ static void submitter(void *arg) {
             break;
         }
         case 1:
+        case 4:
             use_group(&rand);
             break;
         case 2:
