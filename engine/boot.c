@@ -178,6 +178,7 @@ static void free_engine(struct engine *eng) {
 
 /* From any state of boot on: stops what runs, in reverse. */
 static void shut_down(struct agent *a) {
+    K_ASSERT(a != NULL, "whoever shuts down has entered");
     struct engine *eng = a->eng;
     if (eng->cfg.dump_on_request)
         (void)hal_on_dump_request(NULL, NULL);
@@ -225,6 +226,7 @@ static int boot_enter(struct engine *eng, struct agent **out) {
         log_line(GMK_LOG_ERROR, "boot", "GMK_EBUSY: this handle has a running engine: halt it first");
         return GMK_EBUSY;
     }
+    K_ASSERT(*out != NULL, "a new engine has a free client");
     __atomic_store_n(&eng->kernel->boot_id, eng->boot_id, __ATOMIC_RELEASE);
     __atomic_store_n(&eng->kernel->engine, eng, __ATOMIC_RELEASE);
     return agent_bind(*out) ? GMK_OK : GMK_ELIMIT;

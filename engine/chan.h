@@ -298,7 +298,7 @@ bool sub_claim(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_ta
 
 /* Keeps a subscription from ending; false: it is not the channel's any more. sub_unpin()
  * lets go, and calls a token when its end waits for nothing else. */
-bool sub_pin(const struct channel *ch, struct chan_sub *sub);
+bool sub_pin(struct agent *a, const struct channel *ch, struct chan_sub *sub);
 void sub_unpin(struct agent *a, struct chan_sub *sub);
 
 /* Room was made: senders that sleep look again. The caller keeps the channel from ending. */

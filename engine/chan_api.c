@@ -8,7 +8,9 @@
 #define CHAN_CALL(ctx, sandboxed, call)                         \
     do {                                                        \
         int status_;                                            \
-        if (GMK_UNLIKELY((ctx) != NULL && (ctx)->sandbox != NULL)) \
+        if (GMK_UNLIKELY((ctx) == NULL))                        \
+            return GMK_EINVAL;                                  \
+        if (GMK_UNLIKELY((ctx)->sandbox != NULL))               \
             return (sandboxed);                                 \
         struct agent *a = agent_enter_ctx((ctx), &status_);     \
         if (GMK_UNLIKELY(a == NULL))                            \

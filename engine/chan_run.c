@@ -132,25 +132,6 @@ bool sub_claim(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_ta
     return false;
 }
 
-bool sub_pin(const struct channel *ch, struct chan_sub *sub) {
-    /* C6 pairs with sub_stop(): it sees the pin, or we see that it is ending. */
-    atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
-    uint32_t kind = SUB_KIND(atomic_load_explicit(&sub->state, memory_order_seq_cst));
-    if (kind != SUB_FREE && kind != SUB_ENDING && sub->chan == ch->id)
-        return true;
-    atomic_fetch_sub_explicit(&sub->running, 1, memory_order_seq_cst);
-    return false;
-}
-
-void sub_unpin(struct agent *a, struct chan_sub *sub) {
-    uint32_t last = SUB_END_WAITS | 1u;
-    /* seq_cst: C6; and release: what we did to the subscription. */
-    if (GMK_LIKELY(atomic_fetch_sub_explicit(&sub->running, 1, memory_order_seq_cst) != last))
-        return;
-    atomic_fetch_and_explicit(&sub->running, ~SUB_END_WAITS, memory_order_seq_cst);
-    sub_schedule(a, sub, GMK_PRIO_DEFAULT);
-}
-
 /* Replay: the log keeps its own reference, and what is delivered again is no task of the
  * group any more that it belonged to the first time. */
 static void replay_taken(struct agent *a, struct chan_sub *sub, gmk_task_t *task) {

@@ -40,7 +40,7 @@ static void evict(struct agent *a, struct channel *ch, uint64_t end, uint64_t li
     CHAN_EACH_SUB(ch, sub) {
         gmk_task_t task;
         if (end - atomic_load_explicit(&sub->cursor, memory_order_acquire) < limit ||
-            !sub_pin(ch, sub))
+            !sub_pin(a, ch, sub))
             continue;
         /* Again, now that it cannot be another's: a later subscription starts at the end. */
         if (end - atomic_load_explicit(&sub->cursor, memory_order_acquire) >= limit &&

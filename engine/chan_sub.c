@@ -165,6 +165,28 @@ static void release_unacked(struct agent *a, struct channel *ch, struct chan_sub
             payload_release(a, task.payload);
 }
 
+bool sub_pin(struct agent *a, const struct channel *ch, struct chan_sub *sub) {
+    /* C6 pairs with sub_stop(): it sees the pin, or we see that it is ending. */
+    atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
+    uint32_t kind = SUB_KIND(atomic_load_explicit(&sub->state, memory_order_seq_cst));
+    if (kind != SUB_FREE && kind != SUB_ENDING && sub->chan == ch->id)
+        return true;
+    sub_unpin(a, sub); /* whoever uses it now may have seen the pin */
+    return false;
+}
+
+void sub_unpin(struct agent *a, struct chan_sub *sub) {
+    const uint32_t last = SUB_END_WAITS | 1u;
+    uint32_t pins = atomic_load_explicit(&sub->running, memory_order_relaxed);
+    /* seq_cst: C6; and release: what we did to the subscription. The last pin and the call
+     * it owes go in one step: from then on the structure may serve another subscription. */
+    while (!atomic_compare_exchange_weak_explicit(&sub->running, &pins, pins == last ? 0 : pins - 1,
+                                                  memory_order_seq_cst, memory_order_relaxed))
+        continue;
+    if (GMK_UNLIKELY(pins == last))
+        sub_schedule(a, sub, GMK_PRIO_DEFAULT);
+}
+
 /* Says that the subscription ends, unless it may not: a token is out, a message runs, or a
  * sender holds it. True: nobody will look at it any more. Who is not the holder may come too
  * late, when the structure serves another subscription: only a parallel one is his to end. */
@@ -199,6 +221,7 @@ bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub, 
         ch->dropped_before += atomic_load_explicit(&sub->dropped, memory_order_relaxed);
         atomic_fetch_and_explicit(&ch->live, ~(1u << sub->index), memory_order_release);
         atomic_store_explicit(&sub->state, SUB_FREE, memory_order_release);
+        chan_made_room(a, ch); /* senders need not wait for this one any more */
         chan_release_if_done(eng, ch);
     }
     hal_unlock(&eng->channel_lock);

@@ -89,7 +89,9 @@ uint64_t gmk_trace_hash(const gmk_ctx_t *ctx) {
 int gmk_service_publish(gmk_ctx_t *ctx, const char *name, uint32_t version, const void *interface,
                         enum gmk_privilege level) {
     int status;
-    if (ctx != NULL && ctx->sandbox != NULL)
+    if (ctx == NULL)
+        return GMK_EINVAL;
+    if (ctx->sandbox != NULL)
         return sandbox_service_publish(ctx->sandbox, name, version, interface, level);
     struct agent *a = agent_enter_ctx(ctx, &status);
     if (a == NULL)
@@ -100,10 +102,10 @@ int gmk_service_publish(gmk_ctx_t *ctx, const char *name, uint32_t version, cons
 }
 
 const void *gmk_service_get(gmk_ctx_t *ctx, const char *name, uint32_t version, int *why) {
-    int status;
+    int status = GMK_EINVAL;
     if (ctx != NULL && ctx->sandbox != NULL)
         return sandbox_service_get(ctx->sandbox, name, version, why);
-    struct agent *a = agent_enter_ctx(ctx, &status);
+    struct agent *a = ctx != NULL ? agent_enter_ctx(ctx, &status) : NULL;
     if (a == NULL) {
         if (why != NULL)
             *why = status;
@@ -117,7 +119,9 @@ const void *gmk_service_get(gmk_ctx_t *ctx, const char *name, uint32_t version, 
 
 int gmk_service_withdraw(gmk_ctx_t *ctx, const char *name) {
     int status;
-    if (ctx != NULL && ctx->sandbox != NULL)
+    if (ctx == NULL)
+        return GMK_EINVAL;
+    if (ctx->sandbox != NULL)
         return sandbox_service_withdraw(ctx->sandbox, name);
     struct agent *a = agent_enter_ctx(ctx, &status);
     if (a == NULL)

@@ -151,8 +151,8 @@ static bool group_finished(struct engine *eng, void *arg) {
     return (atomic_load_explicit(&g->pending, memory_order_seq_cst) & GROUP_COUNT) == 0;
 }
 
-/* Does the task chain that runs on this stack belong to the group? Then waiting for it
- * would be waiting for oneself. */
+/* Does the innermost task on this stack belong to the group? Then waiting for it would be
+ * waiting for oneself. */
 static bool group_is_own(struct agent *a, uint32_t handle) {
     struct group *g = a->ctx->task != NULL ? group_find(a->eng, a->ctx->task->group) : NULL;
     for (uint32_t step = 0; g != NULL && step <= GMK_GROUP_DEPTH_MAX; step++) {

@@ -187,11 +187,13 @@ void payload_release(struct agent *a, void *payload) {
         memory_free(a, payload);
 }
 
-/* Common to all ends, after the count. */
-static inline void task_gone(struct agent *a, const gmk_task_t *task, bool completed) {
+/* Common to all ends. The count comes after the tenant's and the channel's, so that these
+ * are exact whenever the engine is quiet. */
+static inline void task_ended(struct agent *a, const gmk_task_t *task, enum count_kind kind) {
     tenant_leave(a->eng, task->tenant);
     if (task->sub != 0)
-        chan_delivery_ended(a, task, completed);
+        chan_delivery_ended(a, task, kind == COUNT_COMPLETED);
+    agent_count(a, task, kind, 1);
     if (task->group != 0)
         group_end(a, task->group);
     if (GMK_UNLIKELY(!a->is_worker))
@@ -201,8 +203,7 @@ static inline void task_gone(struct agent *a, const gmk_task_t *task, bool compl
 void task_completed(struct agent *a, gmk_task_t *task) {
     if (task->payload != NULL)
         payload_release(a, task->payload);
-    agent_count(a, task, COUNT_COMPLETED, 1);
-    task_gone(a, task, true);
+    task_ended(a, task, COUNT_COMPLETED);
 }
 
 /* Sends an ended task to a system channel; its payload goes along or is released. */
@@ -223,13 +224,11 @@ void task_failed(struct agent *a, gmk_task_t *task, int status) {
     if (!chan_is_systems(task)) /* a letter's listener failed, not the type */
         fault_note(a, task->type, status);
     send_to_system(a, task, GMK_CHAN_SYS_ERROR, GMK_DROP_FAILED);
-    agent_count(a, task, COUNT_FAILED, 1);
-    task_gone(a, task, false);
+    task_ended(a, task, COUNT_FAILED);
 }
 
 void task_dropped(struct agent *a, gmk_task_t *task, enum gmk_drop_reason reason) {
     trace_event(&a->trace, TRACE_DROP, reason);
     send_to_system(a, task, GMK_CHAN_SYS_DROPPED, reason);
-    agent_count(a, task, COUNT_DROPPED, 1);
-    task_gone(a, task, false);
+    task_ended(a, task, COUNT_DROPPED);
 }

@@ -25,7 +25,6 @@ enum exit_code { EXIT_FINE = 0, EXIT_FILES = 1, EXIT_USAGE = 2, EXIT_ENGINE = 3 
 
 #define MAX_CLIENTS 2u /* threads inside that are no workers: this one */
 #define WAIT_NS     100000000u
-#define MAX_YIELDS  60000u /* x LL_PAUSE_NS: how long a stage waits for the next one */
 
 struct run {
     struct options options;
@@ -63,7 +62,6 @@ static int boot(struct run *run) {
         .n_workers = run->options.workers,
         .n_tenants = 1,
         .max_clients = MAX_CLIENTS,
-        .max_yields = MAX_YIELDS,
         .trace_level = run->options.trace_file != NULL ? GMK_TRACE_ALL : GMK_TRACE_OFF,
         .dump_on_request = true,
     };

@@ -62,8 +62,8 @@ GMK_API int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task)
  * error when the first was refused. */
 GMK_API int gmk_chan_emit_n(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *tasks, uint32_t count);
 
-/* Sends, and when the channel is full helps: a handler runs other tasks until there is
- * room, an attached thread sleeps. ETIMEOUT, EDEPTH, and as gmk_chan_emit(). */
+/* Sends, and when the channel is full waits for room: a handler runs the channel's waiting
+ * subscribers, then other tasks; an attached thread sleeps. ETIMEOUT, EDEPTH, and as gmk_chan_emit(). */
 GMK_API int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task,
                           uint64_t timeout_ns);
 

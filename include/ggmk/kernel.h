@@ -25,13 +25,14 @@ typedef struct gmk_boot_cfg {
     uint32_t n_tenants; /* 1; at most GMK_TENANTS_MAX */
 
     uint32_t max_clients; /* 16; foreign threads inside at the same time, at most GMK_CLIENTS_MAX */
-    uint32_t max_types;   /* 128; different types counted, at most GMK_TYPES_MAX */
+    uint32_t max_types;   /* 128; different types, the engine's own not counted; at most GMK_TYPES_MAX */
     uint32_t max_groups;  /* 1024; task groups alive at the same time, at most 65535 */
     uint32_t max_timers;  /* 8192; tasks waiting for their time */
     uint32_t ready_slots; /* 8192; slots of each of the 4 ready rings, power of two */
     uint32_t local_slots; /* 256; slots of each local queue, power of two */
     uint32_t channel_slots;    /* 1024; default slots of a channel, power of two */
-    uint32_t max_yields;       /* 10000; a task that gives way more often is dead-lettered
+    uint32_t max_yields;       /* 10000; a task that gives way more often, not counting
+                               gmk_yield_at() with a time, is dead-lettered
                                and its type poisoned */
     uint32_t max_retries;      /* 8; at most 15 */
     uint64_t retry_base_ns;    /* 1 ms; doubled at each retry */
@@ -80,7 +81,7 @@ GMK_API int gmk_submit_n(gmk_kernel_t *kernel, const gmk_task_t *tasks, uint32_t
 GMK_API int gmk_submit_at(gmk_kernel_t *kernel, const gmk_task_t *task, uint64_t at_ns);
 
 /* Blocks until nothing is queued, running or timed, or `timeout_ns` passed (ETIMEOUT).
- * In deterministic mode this call runs the work. Not from a handler (EPERM). */
+ * In deterministic mode this call runs the work. Not from a handler or an init (EPERM). */
 GMK_API int gmk_drain(gmk_kernel_t *kernel, uint64_t timeout_ns);
 
 /* Stops: refuses new work from outside, lets queued work finish within halt_timeout_ns
@@ -88,7 +89,9 @@ GMK_API int gmk_drain(gmk_kernel_t *kernel, uint64_t timeout_ns);
  * modules in reverse order, joins the workers, frees everything. Returns GMK_OK, EDRAIN
  * (something was dead-lettered because time ran out: the log counts it) or EHALTED (not
  * running). Safe against threads that submit meanwhile: they get EHALTED. Not from a
- * handler (EPERM). EBUSY: every client place is taken by other threads. */
+ * handler or an export's callback (EPERM) nor an init (EHALTED). EBUSY: every client place
+ * is taken by other threads. A handler that never returns keeps halt waiting: the watchdog
+ * names it. */
 GMK_API int gmk_halt(gmk_kernel_t *kernel);
 
 /* The calling thread's own context, to use the functions that take a gmk_ctx_t outside

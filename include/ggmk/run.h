@@ -59,7 +59,8 @@ GMK_API int gmk_group_wait(gmk_ctx_t *ctx, uint32_t group);
 GMK_API int gmk_group_cancel(gmk_ctx_t *ctx, uint32_t group);
 GMK_API bool gmk_canceled(const gmk_ctx_t *ctx);
 
-/* Releases the handle without waiting; the group itself lives until its tasks end. */
+/* Releases the handle without waiting; the group itself lives until its tasks end. EINVAL:
+ * dropped already, or somebody waits for it. */
 GMK_API int gmk_group_drop(gmk_ctx_t *ctx, uint32_t group);
 
 /* ---- Memory ------------------------------------------------------------------- */

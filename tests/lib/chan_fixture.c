@@ -43,8 +43,9 @@ void chan_books(void) {
     for (uint32_t type = 1; type < GMK_TYPES_MAX; type++)
         if (gmk_type_counts(&chan_kernel, type, &sum) == GMK_OK)
             assert_int_equal(sum.submitted + sum.emitted, sum.completed + sum.failed + sum.dropped);
-    if (chan_blocks_live() != 0)
-        fail_msg("%llu payloads were never freed", (unsigned long long)chan_blocks_live());
+    /* A replay log lets go of its payloads when its subscription ends, which is the engine's
+     * own work and not waited for by a drain. */
+    EVENTUALLY(chan_blocks_live() == 0); /* every payload is freed */
     ASSERT_OK(gmk_sched_stats(&chan_kernel, &sched));
     assert_int_equal(sched.bad_frees, 0);
 }
@@ -55,8 +56,17 @@ void chan_down(void) {
     chan_me = NULL;
 }
 
+static struct sched_text dump;
+
+/* A drain that does not end shows where everything stands. */
 void chan_drain(void) {
-    ASSERT_OK(gmk_drain(&chan_kernel, SCHED_LIMIT_NS));
+    int status = gmk_drain(&chan_kernel, SCHED_LIMIT_NS);
+    if (status != GMK_OK) {
+        dump.length = 0;
+        (void)gmk_dump(&chan_kernel, sched_write, &dump);
+        (void)fprintf(stderr, "%s\n", dump.text);
+    }
+    ASSERT_OK(status);
 }
 
 uint32_t chan_make(const char *name, uint32_t options, uint32_t slots) {

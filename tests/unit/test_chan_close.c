@@ -147,6 +147,31 @@ static void a_message_that_waits_for_its_time_ends_when_its_subscription_does(vo
     assert_int_equal(letters.at[0].reason, GMK_DROP_CLOSED);
 }
 
+static void blocked_send(gmk_ctx_t *ctx, void *arg) {
+    gmk_task_t task = {.type = MSG, .meta0 = 4};
+    (void)gmk_chan_send(ctx, *(uint32_t *)arg, &task, UINT64_MAX);
+}
+
+static void a_sleeping_sender_goes_on_when_the_slowest_subscriber_has_left(void **state) {
+    (void)state;
+    struct chan_thread thread;
+    uint32_t chan = chan_make("a", GMK_CHAN_FANOUT, 4);
+    uint32_t sub = chan_listen(chan, stop_then_note, &got, 0);
+    (void)chan_listen(chan, chan_note, &letters, 0);
+    for (uint64_t i = 1; i <= 3; i++)
+        EVENTUALLY(chan_say(chan, i) == GMK_OK);
+    EVENTUALLY(atomic_load(&gate.inside) == 1 && atomic_load(&letters.count) == 3);
+    ASSERT_OK(chan_say(chan, 4)); /* one of the three was taken before the gate */
+    chan_start(&thread, blocked_send, &chan);
+    for (int i = 0; i < 20; i++)
+        sched_pause();
+    ASSERT_OK(gmk_chan_unsub(chan_me, chan, sub)); /* hangs in its first message; 3 to drop */
+    sched_gate_open(&gate);
+    chan_join(&thread);
+    chan_drain();
+    assert_int_equal(atomic_load(&letters.count), 5);
+}
+
 /* ---- From inside ------------------------------------------------------------------------ */
 
 static uint32_t own_chan, own_sub;
@@ -307,6 +332,7 @@ int main(void) {
         T(unsubscribing_dead_letters_what_has_not_started),
         T(the_next_subscriber_does_not_wait_for_the_last_one_to_finish),
         T(a_message_that_waits_for_its_time_ends_when_its_subscription_does),
+        T(a_sleeping_sender_goes_on_when_the_slowest_subscriber_has_left),
         T(a_handler_may_unsubscribe_itself),
         T(a_handler_may_close_its_own_channel_and_gets_the_rest),
         T(closing_and_reopening_under_traffic_loses_nothing_that_was_taken),
