@@ -20,8 +20,9 @@
 #define STOP        UINT64_MAX /* published instead of a stamp */
 
 enum way { WAY_FUTEX, WAY_PARK, WAY_PARK_SPIN_WORD, WAY_PARK_SPIN_LOOK, WAY_COUNT };
-static const char *const way_names[WAY_COUNT] = {"raw-futex", "park-sleep", "park-spin-own-word",
-                                                 "park-spin-look"};
+static const char *const way_names[WAY_COUNT] = {"raw futex", "ggmk park sleeping",
+                                                 "ggmk park spinning on its word",
+                                                 "ggmk park spinning and looking"};
 
 struct bench {
     struct park park;
@@ -140,10 +141,16 @@ static struct result run(enum way way, uint64_t gap_ns, uint32_t samples) {
                            b.samples[samples - 1 - samples / 1000]};
 }
 
-static double median_us(uint64_t *values, uint32_t count) {
+static double us(uint64_t cycles) {
+    return (double)cycles * 1000.0 / (double)hal_cycles_khz();
+}
+
+/* One row: median, least and most over the rounds. `scale` turns microseconds into `unit`. */
+static void row(const char *name, const char *what, const char *contestant, uint64_t *values,
+                uint32_t count, double scale, const char *unit) {
     qsort(values, count, sizeof *values, by_value);
-    uint64_t median = values[count / 2];
-    return (double)median * 1000.0 / (double)hal_cycles_khz();
+    printf("%s%s,%s,%.2f,%.2f,%.2f,%s\n", name, what, contestant, scale * us(values[count / 2]),
+           scale * us(values[0]), scale * us(values[count - 1]), unit);
 }
 
 static void job(const char *name, uint64_t gap_ns, uint32_t samples, uint32_t rounds) {
@@ -158,8 +165,9 @@ static void job(const char *name, uint64_t gap_ns, uint32_t samples, uint32_t ro
         }
     }
     for (int way = 0; way < WAY_COUNT; way++) {
-        printf("%s,%s,%.2f,%.2f,%.2f,us\n", name, way_names[way], median_us(p50[way], rounds),
-               median_us(p99[way], rounds), median_us(p999[way], rounds));
+        row(name, " p50", way_names[way], p50[way], rounds, 1, "us");
+        row(name, " p99", way_names[way], p99[way], rounds, 1, "us");
+        row(name, " p99.9", way_names[way], p999[way], rounds, 1, "us");
     }
     fflush(stdout);
 }
@@ -180,8 +188,8 @@ static void notify_cost(bool asymmetric, const char *name, uint32_t rounds) {
         }
         cost[round] = (hal_cycles() - from) * 1000 / CALLS; /* thousandths of a cycle */
     }
-    double ns = median_us(cost, rounds);
-    printf("notify-nobody,%s,%.2f,,,ns\n", name, ns);
+    /* Thousandths of a cycle, so microseconds of them are nanoseconds of cycles. */
+    row("notify nobody", "", name, cost, rounds, 1, "ns");
 }
 
 static void idle_waiter(void *arg) {
@@ -202,7 +210,7 @@ static void idle(void) {
     _Atomic uint32_t never = 0;
     hal_wait(&never, 0, UINT64_C(1000000000));
     uint32_t sleeps = atomic_load_explicit(&b.slots[0].sleeps, memory_order_relaxed);
-    printf("idle-1s,park,%u,,,wake-ups\n", sleeps - 1);
+    printf("idle waiter,ggmk park,%u,%u,%u,1/s\n", sleeps - 1, sleeps - 1, sleeps - 1);
     b.way = WAY_PARK;
     publish(&b, STOP);
     hal_thread_join(&thread);
@@ -210,11 +218,11 @@ static void idle(void) {
 
 static void all_jobs(void *arg) {
     const uint32_t rounds = *(const uint32_t *)arg;
-    puts("job,contestant,p50,p99,p999,unit");
-    job("wake-50us", 50000, 4000, rounds);
-    job("wake-2ms", 2000000, 100, rounds);
-    notify_cost(false, "park-symmetric", rounds);
-    notify_cost(true, "park-asymmetric", rounds);
+    puts("job,contestant,median,min,max,unit");
+    job("park wake 50 us", 50000, 4000, rounds);
+    job("park wake 2 ms", 2000000, 100, rounds);
+    notify_cost(false, "ggmk park symmetric", rounds);
+    notify_cost(true, "ggmk park asymmetric", rounds);
     idle();
 }
 
