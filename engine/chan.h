@@ -59,7 +59,8 @@
 #include "engine/run.h"
 
 #define CHAN_BATCH 64u       /* messages one token handles before others get the worker */
-#define CHAN_LINGER 256u     /* looks at an empty log before a busy token is given up: some us */
+#define CHAN_LINGER 16u      /* looks at an empty log before a busy token is given up ... */
+#define CHAN_PAUSE 16u       /* ... and pauses between two of them: some us in all */
 #define CHAN_PATIENCE 4u     /* such times in vain, until messages stream again */
 #define CHAN_STREAM 8u       /* messages in one turn that make a stream */
 #define CHAN_SPIN_LOOKS 16u  /* looks of a sender at a full log before it sleeps ... */

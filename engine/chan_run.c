@@ -226,6 +226,7 @@ static enum delivery deliver(struct agent *a, struct chan_sub *sub, gmk_task_t *
         task_dropped(a, task, reason);
         return DELIVERED;
     }
+    trace_event(&a->trace, TRACE_DELIVER, sub->chan);
     enum run_outcome outcome = run_handler(a, task, &target, lost, &status);
     if (GMK_LIKELY(outcome == RUN_COMPLETED)) {
         task_completed(a, task);
@@ -276,7 +277,10 @@ static bool linger(struct agent *a, const struct channel *ch, struct chan_sub *s
             sub->patience = CHAN_PATIENCE;
             return true;
         }
-        hal_relax();
+        /* Not closer on its heels: a line that is read while it is written travels between
+         * the two for every message, where some that wait together come in one go. */
+        for (uint32_t k = 0; k < CHAN_PAUSE; k++)
+            hal_relax();
     }
     sub->patience--;
     return false;

@@ -377,13 +377,13 @@ int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t tim
             return status > 0 ? GMK_OK : status;
         if (a->is_worker && a->depth >= GMK_HELP_DEPTH_MAX)
             return GMK_EDEPTH;
-        if (a->is_worker && chan_help(a, &a->eng->channels[id]))
-            continue;
         uint64_t now = hal_now_ns();
         if (until == 0)
             until = timeout_ns < TIMER_NEVER - now ? now + timeout_ns : TIMER_NEVER;
         if (now >= until)
             return GMK_ETIMEOUT;
+        if (a->is_worker && chan_help(a, &a->eng->channels[id]))
+            continue;
         w.ch = &a->eng->channels[id]; /* EAGAIN: the id is a channel's */
         wait_awake(a, &w);
         if (is_deep(a, &polls))

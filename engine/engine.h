@@ -264,9 +264,10 @@ static inline uint32_t engine_type_index(struct engine *eng, uint32_t type) {
 /* Counts one event of a task for its type (by index) and tenant. */
 static inline void agent_count_type(struct agent *a, uint32_t type_index, const gmk_task_t *task,
                                     enum count_kind kind, uint64_t n) {
-    count_add(&a->types[type_index].n[kind], n);
     if (GMK_UNLIKELY(a->tenants != NULL))
         count_add(&a->tenants[task->tenant].n[kind], n);
+    /* Last: whether the engine is quiet is judged by types. */
+    count_add(&a->types[type_index].n[kind], n);
 }
 
 static inline void agent_count(struct agent *a, const gmk_task_t *task, enum count_kind kind,

@@ -151,8 +151,12 @@ enum gmk_drop_reason run_prepare_again(struct agent *a, gmk_task_t *task, enum r
         agent_count(a, task, COUNT_YIELDS, 1);
         trace_event(&a->trace, TRACE_YIELD, task->type);
         *due_ns = a->resume_ns;
-        if (*due_ns != 0)
-            return GMK_DROP_NONE; /* waits for its time: cannot spin, so it is not counted */
+        if (*due_ns != 0) {
+            /* It waits for its time, so it cannot spin and is not counted up. But it has run,
+             * which halt must know (timer_drop_waiting()). */
+            task->yield_count = task->yield_count != 0 ? task->yield_count : 1;
+            return GMK_DROP_NONE;
+        }
         if (task->yield_count >= eng->cfg.max_yields) {
             if (!chan_is_systems(task))
                 fault_poison(a, task->type, "it gave way too often");

@@ -30,7 +30,8 @@ extern "C" {
 #define GMK_CHAN_SYS_ERROR   2u
 
 /* Opens a channel. `slots` (power of two, 0 = cfg.channel_slots): messages it holds; the
- * top tenth of them is reserved for priority 0. EEXIST, ELIMIT, EINVAL, ENOMEM. */
+ * top tenth of them is reserved for priority 0. EEXIST, ELIMIT, EINVAL, ENOMEM; EPERM: names
+ * that begin with "sys." are the engine's. */
 GMK_API int gmk_chan_open(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options,
                           uint32_t slots, uint32_t *out_chan);
 
@@ -48,14 +49,16 @@ GMK_API int gmk_chan_sub(gmk_ctx_t *ctx, uint32_t chan, gmk_handler_fn fn, gmk_h
 GMK_API int gmk_chan_unsub(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub);
 
 /* Closes: later sends get ECLOSED; what was accepted before is still delivered. The id
- * and the name stay taken until the last message is handled. ENOENT, ECLOSED. */
+ * and the name stay taken until the last message is handled, on a replay channel until it
+ * is acknowledged. ENOENT, ECLOSED. */
 GMK_API int gmk_chan_close(gmk_ctx_t *ctx, uint32_t chan);
 
 /* Sends. The task is copied; on GMK_OK the channel owns one reference of the payload.
  * ETYPE: the channel carries another type. EAGAIN: full (lossless) or nobody subscribes
- * to a lossless channel yet; nothing was taken. ECLOSED, ENOENT, EINVAL, EHALTED; EPERM: a USER
- * module and a channel of the system. A lossy
- * channel without subscribers takes the message and dead-letters it. Never blocks. */
+ * to a lossless channel yet; nothing was taken. ECLOSED, ENOENT, EINVAL, ETENANT, ELIMIT (the
+ * tenant's), EHALTED; EPERM: a USER module and a channel of the system. A lossy channel says
+ * EAGAIN only while its oldest message is just being written; without subscribers it takes
+ * the message and dead-letters it. Never blocks. */
 GMK_API int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task);
 
 /* Sends `count` messages in order, with one wake-up; returns how many were taken, or an
@@ -63,7 +66,8 @@ GMK_API int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task)
 GMK_API int gmk_chan_emit_n(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *tasks, uint32_t count);
 
 /* Sends, and when the channel is full waits for room: a handler runs the channel's waiting
- * subscribers, then other tasks; an attached thread sleeps. ETIMEOUT, EDEPTH, and as gmk_chan_emit(). */
+ * subscribers, then other tasks; an attached thread sleeps. ETIMEOUT, EDEPTH, and as
+ * gmk_chan_emit(). */
 GMK_API int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task,
                           uint64_t timeout_ns);
 
@@ -72,7 +76,7 @@ GMK_API int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task,
 GMK_API int gmk_chan_ack(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint64_t seq);
 
 /* Delivers again from `seq` on, the first unacknowledged at the earliest (ERANGE).
- * EBUSY: the handler of this subscription runs on another worker right now. */
+ * EBUSY: its handler runs on another worker, or has given way in the middle of a message. */
 GMK_API int gmk_chan_replay(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint64_t seq);
 
 /* Counts of one channel, exact when nobody sends. */

@@ -2,7 +2,7 @@
  * many threads, clients that come and go, and calls from where they are not allowed. */
 #include "tests/lib/sched_fixture.h"
 
-enum { GATE = 1, COUNT, CROSS, INSIDE, LATER };
+enum { GATE = 1, COUNT, CROSS, INSIDE, LATER, NAP };
 
 static gmk_kernel_t kernel, other;
 static struct sched_gate gate;
@@ -38,10 +38,19 @@ static int later_handler(gmk_ctx_t *ctx) {
     return GMK_OK;
 }
 
+/* Runs twice: the first time it asks to go on a little later. */
+static _Atomic uint32_t naps;
+
+static int nap_handler(gmk_ctx_t *ctx) {
+    if (atomic_fetch_add(&naps, 1) == 0)
+        gmk_yield_at(ctx, gmk_now(ctx) + UINT64_C(20000000));
+    return GMK_OK;
+}
+
 static const gmk_handler_reg_t handlers[] = {
     {GATE, sched_gate_handler, "gate"}, {COUNT, sched_count_handler, "count"},
     {CROSS, cross_handler, "cross"},    {INSIDE, inside_handler, "inside"},
-    {LATER, later_handler, "later"},
+    {LATER, later_handler, "later"},    {NAP, nap_handler, "nap"},
 };
 #define N_HANDLERS (sizeof(handlers) / sizeof(handlers[0]))
 
@@ -321,6 +330,17 @@ static void halt_refuses_timed_work_that_handlers_still_send(void **state) {
 }
 
 /* Work that does not end in time is dead-lettered, counted and reported. */
+static void halt_lets_a_task_that_rests_finish(void **state) {
+    (void)state;
+    atomic_store(&naps, 0);
+    start(&kernel, NULL);
+    gmk_task_t task = {.type = NAP};
+    sched_submit(&kernel, &task);
+    EVENTUALLY(atomic_load(&naps) == 1);
+    ASSERT_OK(gmk_halt(&kernel));
+    assert_int_equal(atomic_load(&naps), 2); /* it was not dropped as work for later */
+}
+
 static void halt_gives_up_at_its_time_limit_and_says_so(void **state) {
     (void)state;
     start(&kernel, &(gmk_boot_cfg_t){.halt_timeout_ns = 1000000, .retry_base_ns = 1000000});
@@ -350,6 +370,7 @@ int main(void) {
         cmocka_unit_test(handlers_may_not_halt_or_drain),
         cmocka_unit_test(an_export_may_not_halt_what_it_reads),
         cmocka_unit_test_setup(halt_refuses_timed_work_that_handlers_still_send, reset),
+        cmocka_unit_test_setup(halt_lets_a_task_that_rests_finish, reset),
         cmocka_unit_test_setup(halt_gives_up_at_its_time_limit_and_says_so, reset),
     };
     return cmocka_run_group_tests_name("boot_life", tests, NULL, NULL);
