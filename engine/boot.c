@@ -78,7 +78,9 @@ static int boot_channel(struct agent *a, uint16_t m, const gmk_chan_decl_t *decl
     if (status == GMK_OK && decl->dir == GMK_IN) {
         const gmk_handler_reg_t *own = module_handler(module, decl->type);
         struct sub_request request = {
-            .fn = decl->fn != NULL ? decl->fn : own != NULL ? own->fn : NULL,
+            .fn = decl->fn != NULL ? decl->fn
+                  : own != NULL    ? own->fn
+                                   : NULL,
             .on_error = decl->on_error,
             .options = decl->sub_options,
             .module = m,
@@ -201,7 +203,8 @@ static int boot_memory(struct engine **out, gmk_kernel_t *kernel, gmk_boot_cfg_t
     cfg->arena_size = size;
     void *pages = hal_pages_alloc(size);
     if (pages == NULL) {
-        log_line(GMK_LOG_ERROR, "boot", "GMK_ESYS: the platform has no %zu bytes for the arena", size);
+        log_line(GMK_LOG_ERROR, "boot", "GMK_ESYS: the platform has no %zu bytes for the arena",
+                 size);
         return GMK_ESYS;
     }
     status = layout_build(out, pages, cfg);
@@ -223,7 +226,8 @@ static int boot_enter(struct engine *eng, struct agent **out) {
     *out = added ? agent_take_client(eng) : NULL;
     running_unlock();
     if (!added) {
-        log_line(GMK_LOG_ERROR, "boot", "GMK_EBUSY: this handle has a running engine: halt it first");
+        log_line(GMK_LOG_ERROR, "boot",
+                 "GMK_EBUSY: this handle has a running engine: halt it first");
         return GMK_EBUSY;
     }
     K_ASSERT(*out != NULL, "a new engine has a free client");

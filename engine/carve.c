@@ -8,7 +8,8 @@
 static size_t left(const struct carve *carve);
 
 void carve_init(struct carve *carve, void *memory, size_t size) {
-    uintptr_t start = ((uintptr_t)memory + GMK_FALSE_SHARING - 1) & ~(uintptr_t)(GMK_FALSE_SHARING - 1);
+    uintptr_t start =
+        ((uintptr_t)memory + GMK_FALSE_SHARING - 1) & ~(uintptr_t)(GMK_FALSE_SHARING - 1);
     size_t skipped = (size_t)(start - (uintptr_t)memory);
     memset(carve, 0, sizeof(*carve));
     carve->at = (char *)start;

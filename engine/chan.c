@@ -27,8 +27,10 @@ int chan_find(struct engine *eng, const char *name, uint32_t *out_id) {
 
 static int check_open(struct engine *eng, const char *name, uint32_t type, uint32_t options,
                       uint32_t slots) {
-    bool system = module_chan_is_engines(name != NULL ? name : "");
-    if (!module_name_fits(name) || (type == 0 && !system) || type >= GMK_TYPES_MAX)
+    if (name == NULL || !module_name_fits(name))
+        return GMK_EINVAL;
+    bool system = module_chan_is_engines(name);
+    if ((type == 0 && !system) || type >= GMK_TYPES_MAX)
         return GMK_EINVAL;
     if (options & ~(uint32_t)(GMK_CHAN_FANOUT | GMK_CHAN_LOSSY | GMK_CHAN_REPLAY))
         return GMK_EINVAL;
@@ -88,6 +90,7 @@ static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_
         return GMK_ELIMIT;
 
     struct channel *ch = &eng->channels[id];
+    K_ASSERT(ch != NULL, "boot made the registry");
     /* Positions go on where the id's last channel ended, one lap further, so that a sender
      * that slept through its closing fails its claim. */
     uint64_t last = chan_pos(atomic_load_explicit(&ch->tail, memory_order_relaxed));
@@ -117,8 +120,8 @@ int chan_open(struct agent *a, const char *name, uint32_t type, uint32_t options
     if (out_id == NULL)
         return GMK_EINVAL;
     hal_lock(&eng->channel_lock);
-    int status = open_locked(a, name, type, options, slots != 0 ? slots : eng->cfg.channel_slots,
-                             out_id);
+    int status =
+        open_locked(a, name, type, options, slots != 0 ? slots : eng->cfg.channel_slots, out_id);
     hal_unlock(&eng->channel_lock);
     return status;
 }

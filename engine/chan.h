@@ -58,24 +58,24 @@
 #include "engine/engine.h"
 #include "engine/run.h"
 
-#define CHAN_BATCH 64u       /* messages one token handles before others get the worker */
-#define CHAN_LINGER 16u      /* looks at an empty log before a busy token is given up ... */
-#define CHAN_PAUSE 16u       /* ... and pauses between two of them: some us in all */
-#define CHAN_PATIENCE 4u     /* such times in vain, until messages stream again */
-#define CHAN_STREAM 8u       /* messages in one turn that make a stream */
-#define CHAN_SPIN_LOOKS 16u  /* looks of a sender at a full log before it sleeps ... */
-#define CHAN_SPIN_PAUSE 32u  /* ... and pauses between two of them */
-#define CHAN_DEEP_POLLS 1024u /* yields of the CPU of a sender with a deep stack */
-#define CHAN_AHEAD 4u        /* cells between a message and the one its sender prepares */
-#define CHAN_GATE_STEP 64u   /* messages between two looks at the cursors, in a half full log */
-#define CHAN_REPLAY_TRIES 256u /* yields of the CPU while a worker lingers at what is replayed */
-#define CHAN_EVICT_TRIES 64u /* looks at a message in the way that is just being written */
-#define CHAN_SLOTS_MIN 4u
-#define CHAN_SLOTS_MAX (1u << 20)
+#define CHAN_BATCH        64u   /* messages one token handles before others get the worker */
+#define CHAN_LINGER       16u   /* looks at an empty log before a busy token is given up ... */
+#define CHAN_PAUSE        16u   /* ... and pauses between two of them: some us in all */
+#define CHAN_PATIENCE     4u    /* such times in vain, until messages stream again */
+#define CHAN_STREAM       8u    /* messages in one turn that make a stream */
+#define CHAN_SPIN_LOOKS   16u   /* looks of a sender at a full log before it sleeps ... */
+#define CHAN_SPIN_PAUSE   32u   /* ... and pauses between two of them */
+#define CHAN_DEEP_POLLS   1024u /* yields of the CPU of a sender with a deep stack */
+#define CHAN_AHEAD        4u    /* cells between a message and the one its sender prepares */
+#define CHAN_GATE_STEP    64u   /* messages between two looks at the cursors, in a half full log */
+#define CHAN_REPLAY_TRIES 256u  /* yields of the CPU while a worker lingers at what is replayed */
+#define CHAN_EVICT_TRIES  64u   /* looks at a message in the way that is just being written */
+#define CHAN_SLOTS_MIN    4u
+#define CHAN_SLOTS_MAX    (1u << 20)
 
 #define CHAN_SUBS_BITS 7
 #define CHAN_SUBS_MASK ((UINT64_C(1) << CHAN_SUBS_BITS) - 1)
-#define CHAN_CLOSED (UINT64_C(1) << CHAN_SUBS_BITS)
+#define CHAN_CLOSED    (UINT64_C(1) << CHAN_SUBS_BITS)
 #define CHAN_POS_SHIFT (CHAN_SUBS_BITS + 1)
 
 /* A message in the log: a task as atomic words, its first half word the turn. */
@@ -100,40 +100,40 @@ enum sub_kind {
     SUB_PARALLEL, /* only the tokens count */
     SUB_ENDING    /* sub_end_if_done() decides */
 };
-#define SUB_KIND(word) ((word) & 0xffu)
-#define SUB_URGENT 0x100u /* with SUB_QUEUED: one of the tokens is of priority 0 */
-#define SUB_TOKEN (1u << 16)
+#define SUB_KIND(word)   ((word)&0xffu)
+#define SUB_URGENT       0x100u /* with SUB_QUEUED: one of the tokens is of priority 0 */
+#define SUB_TOKEN        (1u << 16)
 #define SUB_TOKENS(word) ((word) >> 16)
-#define SUB_END_WAITS (1u << 31) /* in `running`: an end was tried; the last pin calls again */
-#define SUB_TOKENS_MAX 2u /* of an ordered subscription: bounds the overflow bucket */
+#define SUB_END_WAITS    (1u << 31) /* in `running`: an end was tried; the last pin calls again */
+#define SUB_TOKENS_MAX   2u         /* of an ordered subscription: bounds the overflow bucket */
 
 struct chan_sub {
     /* The word that senders and workers meet at; a busy one seldom changes. */
     alignas(GMK_FALSE_SHARING) _Atomic uint32_t state;
     /* Written for every message by who takes it. */
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t cursor; /* next position to take */
-    _Atomic uint64_t acked;     /* replay: positions below it are done with */
+    _Atomic uint64_t acked; /* replay: positions below it are done with */
     _Atomic uint64_t delivered;
     _Atomic uint64_t dropped;
-    _Atomic uint32_t running;   /* pins: messages of a shared cursor that have not ended, looks */
-    bool holds;                 /* `held` is in use; token holder only, as what follows */
-    uint8_t patience;           /* how often it may yet linger in vain */
-    uint64_t expected;          /* position of the next message if none was lost */
-    uint64_t fresh;             /* replay: positions below it were delivered before */
-    gmk_task_t held;            /* ordered: a message that gave way or waits for its retry */
+    _Atomic uint32_t running; /* pins: messages of a shared cursor that have not ended, looks */
+    bool holds;               /* `held` is in use; token holder only, as what follows */
+    uint8_t patience;         /* how often it may yet linger in vain */
+    uint64_t expected;        /* position of the next message if none was lost */
+    uint64_t fresh;           /* replay: positions below it were delivered before */
+    gmk_task_t held;          /* ordered: a message that gave way or waits for its retry */
     /* Set by subscribe, constant while in use, but for `end`. */
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t end; /* position it ends at, or UINT64_MAX */
     gmk_handler_fn fn;
     gmk_handler_fn on_error;
-    void *user;                 /* ctx->state of the handler */
+    void *user; /* ctx->state of the handler */
     uint64_t start;
     uint16_t module;
     uint16_t trace_name;
     uint16_t chan;
     uint8_t options;
-    uint8_t index;              /* 0-based; tasks carry index + 1 */
-    bool of_module;             /* the handler's state is its module's */
-    bool exclusive;             /* only the token holder moves the cursor */
+    uint8_t index;  /* 0-based; tasks carry index + 1 */
+    bool of_module; /* the handler's state is its module's */
+    bool exclusive; /* only the token holder moves the cursor */
 };
 
 struct channel {
@@ -243,11 +243,16 @@ int chan_stats(struct engine *eng, uint32_t id, gmk_chan_stats_t *out);
 
 /* Loops over the live subscriptions. One that comes or goes meanwhile may or may not be
  * seen; a stale one is somebody's memory all the same, never freed. */
-#define CHAN_EACH_SUB(ch, sub)                                                              \
-    for (uint32_t live_ = atomic_load_explicit(&(ch)->live, memory_order_acquire), once_;   \
-         live_ != 0; live_ &= live_ - 1)                                                    \
-        for (struct chan_sub *sub = (once_ = 1, atomic_load_explicit(                       \
-                 &(ch)->subs[__builtin_ctz(live_)], memory_order_acquire)); once_; once_ = 0)
+/* NOLINTBEGIN(bugprone-macro-parentheses): `sub` is declared here */
+#define CHAN_EACH_SUB(ch, sub)                                                                   \
+    for (uint32_t live_ = atomic_load_explicit(&(ch)->live, memory_order_acquire), once_;        \
+         live_ != 0; live_ &= live_ - 1)                                                         \
+        for (struct chan_sub *sub =                                                              \
+                 (once_ = 1,                                                                     \
+                 atomic_load_explicit(&(ch)->subs[__builtin_ctz(live_)], memory_order_acquire)); \
+             once_; once_ = 0)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* A closed channel whose last subscription ended gives its name, id and log back. Under
  * the channel lock. */
@@ -273,10 +278,10 @@ struct sub_request {
 };
 int chan_subscribe(struct agent *a, uint32_t id, const struct sub_request *request,
                    uint32_t *out_sub);
-int chan_unsubscribe(struct agent *a, uint32_t id, uint32_t sub);
+int chan_unsubscribe(struct agent *a, uint32_t id, uint32_t index);
 void chan_nudge(struct agent *a, struct channel *ch);
-int chan_ack(struct agent *a, uint32_t id, uint32_t sub, uint64_t seq);
-int chan_replay(struct agent *a, uint32_t id, uint32_t sub, uint64_t seq);
+int chan_ack(struct agent *a, uint32_t id, uint32_t index, uint64_t seq);
+int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq);
 
 /* ---- Delivery (chan_run.c) ------------------------------------------------------------- */
 

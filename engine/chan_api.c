@@ -5,19 +5,19 @@
 #include "ggmk/chan.h"
 
 /* Every function has the same frame: sandbox, gate, work, gate. */
-#define CHAN_CALL(ctx, sandboxed, call)                         \
-    do {                                                        \
-        int status_;                                            \
-        if (GMK_UNLIKELY((ctx) == NULL))                        \
-            return GMK_EINVAL;                                  \
-        if (GMK_UNLIKELY((ctx)->sandbox != NULL))               \
-            return (sandboxed);                                 \
-        struct agent *a = agent_enter_ctx((ctx), &status_);     \
-        if (GMK_UNLIKELY(a == NULL))                            \
-            return status_;                                     \
-        status_ = (call);                                       \
-        agent_leave(a);                                         \
-        return status_;                                         \
+#define CHAN_CALL(ctx, sandboxed, call)                     \
+    do {                                                    \
+        int status_;                                        \
+        if (GMK_UNLIKELY((ctx) == NULL))                    \
+            return GMK_EINVAL;                              \
+        if (GMK_UNLIKELY((ctx)->sandbox != NULL))           \
+            return (sandboxed);                             \
+        struct agent *a = agent_enter_ctx((ctx), &status_); \
+        if (GMK_UNLIKELY(a == NULL))                        \
+            return status_;                                 \
+        status_ = (call);                                   \
+        agent_leave(a);                                     \
+        return status_;                                     \
     } while (0)
 
 /* Only the engine itself names its channels; modules with privilege may listen. */
@@ -34,8 +34,8 @@ static bool may_use(const struct agent *a, const gmk_ctx_t *ctx, uint32_t chan) 
     return !is_system(chan) || engine_privilege(a->eng, ctx->module) >= GMK_DRIVER;
 }
 
-int gmk_chan_open(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options,
-                  uint32_t slots, uint32_t *out_chan) {
+int gmk_chan_open(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options, uint32_t slots,
+                  uint32_t *out_chan) {
     CHAN_CALL(ctx, sandbox_chan_open(ctx->sandbox, name, type, out_chan),
               may_open(name) ? chan_open(a, name, type, options, slots, out_chan) : GMK_EPERM);
 }
@@ -47,7 +47,8 @@ int gmk_chan_find(gmk_ctx_t *ctx, const char *name, uint32_t *out_chan) {
 
 int gmk_chan_sub(gmk_ctx_t *ctx, uint32_t chan, gmk_handler_fn fn, gmk_handler_fn on_error,
                  void *state, uint32_t options, uint32_t *out_sub) {
-    struct sub_request request = {fn, on_error, state, options, ctx != NULL ? ctx->module : 0, false};
+    struct sub_request request = {fn,   on_error, state, options, ctx != NULL ? ctx->module : 0,
+                                  false};
     CHAN_CALL(ctx, sandbox_chan_sub(ctx->sandbox, chan, out_sub),
               may_use(a, ctx, chan) ? chan_subscribe(a, chan, &request, out_sub) : GMK_EPERM);
 }
@@ -85,7 +86,8 @@ int gmk_chan_emit_n(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *tasks, uint
 int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task, uint64_t timeout_ns) {
     if (task == NULL)
         return GMK_EINVAL;
-    CHAN_CALL(ctx, chan != 0 ? sandbox_emit(ctx->sandbox, chan, task, 0) : GMK_ENOENT, may_use(a, ctx, chan) ? chan_send(a, chan, task, timeout_ns) : GMK_EPERM);
+    CHAN_CALL(ctx, chan != 0 ? sandbox_emit(ctx->sandbox, chan, task, 0) : GMK_ENOENT,
+              may_use(a, ctx, chan) ? chan_send(a, chan, task, timeout_ns) : GMK_EPERM);
 }
 
 int gmk_chan_ack(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint64_t seq) {

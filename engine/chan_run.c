@@ -45,9 +45,8 @@ static uint32_t scheduled(const struct engine *eng, uint32_t state, unsigned pri
     bool urgent = priority == 0;
     switch ((enum sub_kind)SUB_KIND(state)) {
     case SUB_PARALLEL: /* one token more, so that messages need not wait behind a long handler */
-        return SUB_TOKENS(state) < (eng->cfg.deterministic ? 1 : eng->n_workers)
-                   ? state + SUB_TOKEN
-                   : state;
+        return SUB_TOKENS(state) < (eng->cfg.deterministic ? 1 : eng->n_workers) ? state + SUB_TOKEN
+                                                                                 : state;
     case SUB_IDLE:
         state += (uint32_t)SUB_QUEUED - SUB_IDLE;
         return SUB_TOKENS(state) == 0 || (urgent && SUB_TOKENS(state) < SUB_TOKENS_MAX)
@@ -85,8 +84,8 @@ void sub_schedule(struct agent *a, struct chan_sub *sub, unsigned priority) {
 /* ---- Reading the log --------------------------------------------------------------------- */
 
 static bool is_published(const struct channel *ch, uint64_t at) {
-    return atomic_load_explicit(&ch->cells[at & (ch->slots - 1)].half.turn,
-                                memory_order_acquire) == (uint32_t)(at + 1);
+    return atomic_load_explicit(&ch->cells[at & (ch->slots - 1)].half.turn, memory_order_acquire) ==
+           (uint32_t)(at + 1);
 }
 
 /* Deterministic mode: what was sent in this tick is delivered in the next one. */
@@ -144,8 +143,8 @@ static void replay_taken(struct agent *a, struct chan_sub *sub, gmk_task_t *task
 }
 
 /* The next message of an ordered subscription, and how many were lost before it. */
-static bool take_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub,
-                         gmk_task_t *out, uint64_t *lost) {
+static bool take_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_task_t *out,
+                         uint64_t *lost) {
     *lost = 0;
     if (is_of_next_tick(a, ch, sub))
         return false;
@@ -208,8 +207,8 @@ enum delivery {
 };
 
 /* Handles one message of an ordered subscription. */
-static enum delivery deliver(struct agent *a, struct chan_sub *sub, gmk_task_t *task,
-                             uint64_t lost, uint64_t *due) {
+static enum delivery deliver(struct agent *a, struct chan_sub *sub, gmk_task_t *task, uint64_t lost,
+                             uint64_t *due) {
     struct engine *eng = a->eng;
     struct type_info *type = &eng->types[engine_type_index(eng, task->type)];
     struct run_target target;

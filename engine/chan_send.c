@@ -215,8 +215,8 @@ static int64_t send_run(struct agent *a, struct channel *ch, uint64_t shape,
 }
 
 /* Messages from the first on that can share one claim: checked, admitted, same urgency. */
-static uint32_t admit_run(struct agent *a, uint64_t shape, const gmk_task_t *tasks,
-                          uint32_t count, int *why) {
+static uint32_t admit_run(struct agent *a, uint64_t shape, const gmk_task_t *tasks, uint32_t count,
+                          int *why) {
     uint32_t run = 0;
     *why = GMK_OK;
     while (run < count &&
@@ -265,8 +265,7 @@ int chan_emit_n(struct agent *a, uint32_t id, const gmk_task_t *tasks, uint32_t 
 int chan_send_letter(struct agent *a, uint32_t id, const gmk_task_t *task) {
     uint64_t shape = chan_shape(a->eng, id);
     struct channel *ch = &a->eng->channels[shape != 0 ? id : 0];
-    if (shape == 0 ||
-        chan_sub_count(atomic_load_explicit(&ch->tail, memory_order_relaxed)) == 0)
+    if (shape == 0 || chan_sub_count(atomic_load_explicit(&ch->tail, memory_order_relaxed)) == 0)
         return GMK_EAGAIN;
     tenant_join(a->eng, task->tenant); /* what was inside stays inside, whatever the limit */
     int64_t got = send_run(a, ch, shape, task, 1, false);
@@ -278,7 +277,7 @@ int chan_send_letter(struct agent *a, uint32_t id, const gmk_task_t *task) {
 /* ---- Waiting for room -------------------------------------------------------------------- */
 
 /* channel.waiting: whose ticket, and these bits. */
-#define WAITS_ARMED 1u  /* the heavy barrier behind it is over */
+#define WAITS_ARMED  1u /* the heavy barrier behind it is over */
 #define WAITS_URGENT 2u /* room for priority 0 is enough */
 #define WAITS_TICKET 4u
 
@@ -295,9 +294,8 @@ static bool can_send(const struct room_wait *w) {
     if ((tail & CHAN_CLOSED) ||
         atomic_load_explicit(&w->ch->shape, memory_order_relaxed) != w->shape)
         return true;
-    return chan_sub_count(tail) != 0 &&
-           (shape_options(w->shape) & GMK_CHAN_LOSSY ||
-            room(w->ch, w->shape, chan_pos(tail), w->urgent) != 0);
+    return chan_sub_count(tail) != 0 && (shape_options(w->shape) & GMK_CHAN_LOSSY ||
+                                         room(w->ch, w->shape, chan_pos(tail), w->urgent) != 0);
 }
 
 /* The last look before sleeping. */

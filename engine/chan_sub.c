@@ -80,8 +80,7 @@ static int join(struct channel *ch, struct chan_sub *sub) {
 static int subscribe_locked(struct agent *a, struct channel *ch, const struct sub_request *request,
                             uint32_t *out_sub) {
     uint32_t live = atomic_load_explicit(&ch->live, memory_order_relaxed);
-    bool taken =
-        chan_sub_count(atomic_load_explicit(&ch->tail, memory_order_relaxed)) != 0;
+    bool taken = chan_sub_count(atomic_load_explicit(&ch->tail, memory_order_relaxed)) != 0;
     if (taken && !(ch->options & GMK_CHAN_FANOUT))
         return GMK_EEXIST;
     if (~live == 0)
@@ -201,7 +200,8 @@ static bool sub_stop(struct chan_sub *sub, const struct channel *ch, bool holder
         if (!atomic_compare_exchange_strong_explicit(&sub->state, &state, SUB_ENDING,
                                                      memory_order_seq_cst, memory_order_seq_cst))
             continue;
-        uint32_t pins = atomic_fetch_or_explicit(&sub->running, SUB_END_WAITS, memory_order_seq_cst);
+        uint32_t pins =
+            atomic_fetch_or_explicit(&sub->running, SUB_END_WAITS, memory_order_seq_cst);
         if ((pins & ~SUB_END_WAITS) == 0)
             return true;
         state = holder ? SUB_RUNNING : SUB_PARALLEL;

@@ -170,8 +170,7 @@ int gmk_tenant_limit(gmk_kernel_t *kernel, uint8_t tenant, uint64_t tasks, uint6
 
 /* ---- Trace ------------------------------------------------------------------------------------- */
 
-void gmk_trace_event(gmk_ctx_t *ctx, enum gmk_trace_level level, const char *name,
-                     uint64_t value) {
+void gmk_trace_event(gmk_ctx_t *ctx, enum gmk_trace_level level, const char *name, uint64_t value) {
     int why;
     if (ctx == NULL || ctx->sandbox != NULL)
         return;
@@ -221,7 +220,8 @@ int gmk_trace_set_sampling(gmk_kernel_t *kernel, const char *kind, unsigned shif
     return status;
 }
 
-int gmk_trace_export(gmk_kernel_t *kernel, gmk_write_fn write, void *arg, gmk_trace_stats_t *stats) {
+int gmk_trace_export(gmk_kernel_t *kernel, gmk_write_fn write, void *arg,
+                     gmk_trace_stats_t *stats) {
     int status;
     if (write == NULL)
         return GMK_EINVAL;

@@ -50,7 +50,9 @@ static void dump_workers(struct dump *d) {
         const char *name = eng->types[engine_type_index(eng, type)].name;
         bool asleep = atomic_load_explicit(&a->asleep, memory_order_relaxed) != 0;
         line(d, "worker %u: %s%s, %llu handlers begun, %llu tasks queued here", i,
-             asleep ? "asleep" : type != 0 ? "runs " : "looks for work",
+             asleep      ? "asleep"
+             : type != 0 ? "runs "
+                         : "looks for work",
              asleep || type == 0 ? "" : name,
              (unsigned long long)atomic_load_explicit(&a->beat, memory_order_relaxed),
              (unsigned long long)localq_count(a->local));
@@ -62,8 +64,8 @@ static void dump_queues(struct dump *d) {
     for (uint32_t p = 0; p < GMK_PRIORITIES; p++)
         line(d, "ready %u: %llu of %u", p, (unsigned long long)ring_count_mpmc(eng->ready[p]),
              eng->cfg.ready_slots);
-    line(d, "overflow: %llu, timers: %u of %u",
-         (unsigned long long)ring_count_mpmc(eng->overflow), atomic_load_explicit(&eng->timers.waiting, memory_order_relaxed), eng->cfg.max_timers);
+    line(d, "overflow: %llu, timers: %u of %u", (unsigned long long)ring_count_mpmc(eng->overflow),
+         atomic_load_explicit(&eng->timers.waiting, memory_order_relaxed), eng->cfg.max_timers);
 }
 
 static void dump_channels(struct dump *d) {
@@ -76,8 +78,9 @@ static void dump_channels(struct dump *d) {
              (unsigned long long)(chan_pos(tail) - ch->base), chan_sub_count(tail),
              tail & CHAN_CLOSED ? ", closed" : "");
         CHAN_EACH_SUB(ch, sub) {
-            static const char *const kinds[] = {"free", "idle", "queued", "running", "running, called",
-                                                 "waits for a retry", "parallel", "ending"};
+            static const char *const kinds[] = {
+                "free",     "idle",  "queued", "running", "running, called", "waits for a retry",
+                "parallel", "ending"};
             uint32_t kind = SUB_KIND(atomic_load_explicit(&sub->state, memory_order_relaxed));
             line(d, "  subscription %u: %s, %llu behind, %llu delivered, %llu dropped", sub->index,
                  kind < 8 ? kinds[kind] : "?",
@@ -99,7 +102,8 @@ static void dump_types(struct dump *d) {
              eng->types[i].type, eng->types[i].name, (unsigned long long)(c.submitted + c.emitted),
              (unsigned long long)c.completed, (unsigned long long)c.failed,
              (unsigned long long)c.dropped, (unsigned long long)c.queued,
-             atomic_load_explicit(&eng->types[i].poisoned, memory_order_relaxed) ? ", POISONED" : "");
+             atomic_load_explicit(&eng->types[i].poisoned, memory_order_relaxed) ? ", POISONED"
+                                                                                 : "");
     }
 }
 

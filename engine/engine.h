@@ -36,7 +36,7 @@
 #include "hal/hal.h"
 
 #define ENGINE_STACK_BYTES (1u << 20) /* per worker: room for GMK_HELP_DEPTH_MAX nested handlers */
-#define AGENTS_MAX (GMK_WORKERS_MAX + GMK_CLIENTS_MAX)
+#define AGENTS_MAX         (GMK_WORKERS_MAX + GMK_CLIENTS_MAX)
 
 /* ---- Counting --------------------------------------------------------------- */
 
@@ -88,8 +88,8 @@ struct type_info {
     uint16_t trace_name;
     /* Fault state, touched by failures only. */
     _Atomic uint32_t poisoned;
-    _Atomic uint32_t failures;      /* in the window */
-    _Atomic uint64_t window_start;  /* engine time */
+    _Atomic uint32_t failures;     /* in the window */
+    _Atomic uint64_t window_start; /* engine time */
 };
 
 /* ---- Groups ------------------------------------------------------------------ */
@@ -98,12 +98,12 @@ struct type_info {
  * to spawn without touching this line (group.h). Zero: finished. */
 struct group {
     alignas(GMK_CACHE_LINE) _Atomic uint64_t pending;
-    _Atomic uint32_t handle;   /* generation << 16 | index; 0 = free */
+    _Atomic uint32_t handle; /* generation << 16 | index; 0 = free */
     _Atomic uint32_t canceled;
-    uint32_t parent;           /* handle; constant while open */
+    uint32_t parent; /* handle; constant while open */
     uint32_t depth;
-    uint32_t generation;       /* guarded by engine.group_lock while free */
-    uint32_t next_free;        /* guarded by engine.group_lock */
+    uint32_t generation; /* guarded by engine.group_lock while free */
+    uint32_t next_free;  /* guarded by engine.group_lock */
 };
 
 /* ---- Agents ------------------------------------------------------------------- */
@@ -126,23 +126,23 @@ struct agent {
     uint64_t credits;
 
     /* Scheduling state of a worker (gather.c, worker.c). */
-    uint32_t quantum;     /* local tasks until the shared queues get a look */
-    uint32_t turn;        /* step in the weight table */
-    uint32_t age;         /* gathers since the lowest priority went first */
-    uint32_t newest_run;  /* newest-first tasks in a row */
-    uint32_t victim;      /* where the next steal starts */
-    uint32_t depth;       /* handlers on this stack */
-    uint64_t resume_ns;   /* when the task that just yielded wants to go on; 0 = at once */
-    bool woken;           /* came from idling: the next task found may be one of many */
-    bool overflow_turn;   /* the overflow bucket goes first every second time */
-    bool timer_turn;      /* and so do due timers, before the shared ring */
+    uint32_t quantum;    /* local tasks until the shared queues get a look */
+    uint32_t turn;       /* step in the weight table */
+    uint32_t age;        /* gathers since the lowest priority went first */
+    uint32_t newest_run; /* newest-first tasks in a row */
+    uint32_t victim;     /* where the next steal starts */
+    uint32_t depth;      /* handlers on this stack */
+    uint64_t resume_ns;  /* when the task that just yielded wants to go on; 0 = at once */
+    bool woken;          /* came from idling: the next task found may be one of many */
+    bool overflow_turn;  /* the overflow bucket goes first every second time */
+    bool timer_turn;     /* and so do due timers, before the shared ring */
     struct park_spin spin;
 
     uint32_t stamp_count; /* every 2^shift-th task is stamped */
     uint64_t random;
 
     struct block_cache *blocks;
-    struct bump *bump; /* workers only */
+    struct bump *bump;       /* workers only */
     struct hist *queue_time; /* written by this agent only */
     struct hist *handler_time;
     struct trace_ring trace;
@@ -185,17 +185,17 @@ struct engine {
     uint64_t overflow_half; /* from so many tasks in the overflow bucket on: nothing new */
     uint32_t spinners_max;
     uint32_t gather_share; /* tasks a worker takes from the shared ring at once */
-    bool count_inflight;    /* tenant limits are watched */
+    bool count_inflight;   /* tenant limits are watched */
     _Atomic uint16_t type_index[GMK_TYPES_MAX]; /* 0 = unknown; channels add types at run time */
-    struct type_info *types;            /* [max_types]; [0] is the engine's tokens */
+    struct type_info *types;                    /* [max_types]; [0] is the engine's tokens */
     struct module_set modules;
     struct service_table services;
 
     /* Read by everyone, written seldom. */
     alignas(GMK_FALSE_SHARING) _Atomic uint32_t state; /* enum engine_state */
     _Atomic uint32_t n_types;
-    _Atomic uint32_t stop;      /* workers leave their loop */
-    _Atomic uint32_t dropping;  /* halt ran out of time: tasks end without running */
+    _Atomic uint32_t stop;     /* workers leave their loop */
+    _Atomic uint32_t dropping; /* halt ran out of time: tasks end without running */
     _Atomic uint32_t n_metrics;
 
     /* Written by whoever pushes or pops what is not normal local work. */
@@ -203,7 +203,7 @@ struct engine {
 
     /* Written by workers that go idle or come back. */
     alignas(GMK_FALSE_SHARING) _Atomic uint32_t spinners;
-    _Atomic uint32_t timekeeper; /* worker index + 1 that sleeps until the next timer */
+    _Atomic uint32_t timekeeper;      /* worker index + 1 that sleeps until the next timer */
     _Atomic uint64_t waiting_workers; /* bit per worker that waits for a condition */
     _Atomic uint64_t waiting_clients; /* bit per client, likewise */
     _Atomic uint32_t quiet_waiters;   /* threads in gmk_drain() and the halting one */
@@ -213,20 +213,20 @@ struct engine {
 
     struct timer_queue timers;
     struct lane *lane;
-    _Atomic uint64_t lane_now; /* the deterministic clock */
+    _Atomic uint64_t lane_now;  /* the deterministic clock */
     _Atomic uint32_t lane_busy; /* a thread runs the lane in gmk_drain() */
-    struct channel *channels; /* [GMK_CHANNELS_MAX]; [0] unused */
+    struct channel *channels;   /* [GMK_CHANNELS_MAX]; [0] unused */
     struct hal_lock channel_lock;
     struct chan_sub *subs; /* [subs_max], guarded by channel_lock as to who uses which */
     uint32_t subs_max;     /* bounds the tokens that the overflow bucket must hold */
 
     struct group *groups; /* [max_groups + 1]; [0] unused */
     struct hal_lock group_lock;
-    uint32_t group_free;  /* head of the free list, guarded by group_lock */
+    uint32_t group_free; /* head of the free list, guarded by group_lock */
 
-    _Atomic uint64_t *inflight;    /* [n_tenants] tasks inside, when count_inflight */
-    _Atomic uint64_t *bytes;       /* [n_tenants] block bytes held, when count_inflight */
-    _Atomic uint64_t *task_limit;  /* [n_tenants] 0 = none */
+    _Atomic uint64_t *inflight;   /* [n_tenants] tasks inside, when count_inflight */
+    _Atomic uint64_t *bytes;      /* [n_tenants] block bytes held, when count_inflight */
+    _Atomic uint64_t *task_limit; /* [n_tenants] 0 = none */
     _Atomic uint64_t *byte_limit;
 
     struct trace_config trace;
@@ -241,24 +241,22 @@ struct engine {
     _Atomic uint32_t watchdog_word; /* futex: asleep, awake, stop (watch.c) */
     _Atomic uint64_t hangs;         /* reports so far */
     bool watchdog_started;
-    struct trace_ring watch_trace;  /* written by the watchdog */
-    struct engine *next; /* list of running engines, guarded by the boot list's lock */
+    struct trace_ring watch_trace; /* written by the watchdog */
+    struct engine *next;           /* list of running engines, guarded by the boot list's lock */
 };
 
 /* Privilege of the code that runs as `module`. None: an attached thread, which is the program
  * itself and may do what the kernel's modules may. */
 static inline enum gmk_privilege engine_privilege(const struct engine *eng, uint16_t module) {
-    return module < eng->modules.count
-               ? (enum gmk_privilege)eng->modules.entries[module].privilege
-               : GMK_KERNEL;
+    return module < eng->modules.count ? (enum gmk_privilege)eng->modules.entries[module].privilege
+                                       : GMK_KERNEL;
 }
 
 /* Index of a type in engine.types, 0 when it is unknown. */
 static inline uint32_t engine_type_index(struct engine *eng, uint32_t type) {
     /* Acquire pairs with type_add(): the slot is filled before its index shows. */
-    return type < GMK_TYPES_MAX
-               ? atomic_load_explicit(&eng->type_index[type], memory_order_acquire)
-               : 0;
+    return type < GMK_TYPES_MAX ? atomic_load_explicit(&eng->type_index[type], memory_order_acquire)
+                                : 0;
 }
 
 /* Counts one event of a task for its type (by index) and tenant. */

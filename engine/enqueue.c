@@ -44,8 +44,7 @@ static bool push_local(struct agent *a, const gmk_task_t *task, enum enqueue_how
     if (how == ENQUEUE_AGAIN)
         return localq_push(a->local, task);
     /* Relaxed: only this worker fills the slot. */
-    if (atomic_load_explicit(&a->local->newest_state, memory_order_relaxed) ==
-        LOCALQ_NEWEST_NONE)
+    if (atomic_load_explicit(&a->local->newest_state, memory_order_relaxed) == LOCALQ_NEWEST_NONE)
         return localq_push_newest(a->local, task);
     return localq_space(a->local) > a->eng->local_reserve && localq_push(a->local, task);
 }

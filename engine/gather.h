@@ -18,9 +18,9 @@
 
 #include "engine/engine.h"
 
-#define GATHER_QUANTUM 16u    /* own tasks between two looks at the shared ring and the clock */
-#define GATHER_AGE 64u        /* looks between two that start with the lowest class */
-#define GATHER_BATCH 32u      /* tasks taken from the shared ring at once */
+#define GATHER_QUANTUM    16u /* own tasks between two looks at the shared ring and the clock */
+#define GATHER_AGE        64u /* looks between two that start with the lowest class */
+#define GATHER_BATCH      32u /* tasks taken from the shared ring at once */
 #define GATHER_NEWEST_MAX 3u  /* newest-first tasks in a row */
 
 /* Takes the next task; false when there is none in sight. Workers only. */

@@ -23,7 +23,7 @@
 #include "engine/engine.h"
 #include "engine/enqueue.h"
 
-#define LANE_BATCH 64u       /* tasks of one turn of the token */
+#define LANE_BATCH   64u /* tasks of one turn of the token */
 #define LANE_TICK_NS 1000u
 
 struct lane_batch {
@@ -38,10 +38,10 @@ struct lane {
     struct lane_batch next;    /* collects */
     uint32_t *order;           /* [slots] indices into current.tasks */
     uint32_t cursor;
-    uint32_t slots;            /* of each batch */
-    uint32_t reserve;          /* of them for tasks that come again */
+    uint32_t slots;   /* of each batch */
+    uint32_t reserve; /* of them for tasks that come again */
     bool token_out;
-    uint64_t serial;           /* tasks taken so far */
+    uint64_t serial;                /* tasks taken so far */
     _Atomic(struct agent *) holder; /* the worker whose turn it is; NULL between turns */
     _Atomic uint64_t tick;
     _Atomic uint64_t hash;

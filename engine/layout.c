@@ -147,7 +147,8 @@ struct arena_cfg layout_arena_cfg(const gmk_boot_cfg_t *cfg) {
     unsigned agents = cfg->n_workers + cfg->max_clients;
     size_t share = checked_percent(cfg->arena_size, 2) / (agents + 1); /* and the watchdog */
     size_t trace_piece = ((size_t)TRACE_RING_WORDS_MIN * 8);
-    while (trace_piece * 4 < share && trace_piece < (size_t)1 << 22) /* leave some for bookkeeping */
+    while (trace_piece * 4 < share && trace_piece < (size_t)1
+                                                        << 22) /* leave some for bookkeeping */
         trace_piece *= 2;
     return (struct arena_cfg){
         .n_bumps = cfg->n_workers,

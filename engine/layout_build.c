@@ -67,8 +67,7 @@ static struct engine *build_control(void *pages, const gmk_boot_cfg_t *cfg) {
     eng->byte_limit = must_take(&control, cfg->n_tenants * sizeof(uint64_t));
     eng->lane = must_take(&control, sizeof(struct lane));
     trace_config_init(&eng->trace, cfg->trace_level,
-                      must_take(&control, LAYOUT_TRACE_SLOTS * sizeof(char *)),
-                      LAYOUT_TRACE_SLOTS);
+                      must_take(&control, LAYOUT_TRACE_SLOTS * sizeof(char *)), LAYOUT_TRACE_SLOTS);
     return eng;
 }
 
@@ -136,7 +135,8 @@ int layout_build(struct engine **out, void *pages, const gmk_boot_cfg_t *cfg) {
     size_t control = layout_control_bytes(cfg);
     struct arena_cfg arena = layout_arena_cfg(cfg);
     arena.on_corruption = memory_damage;
-    int status = arena_init(&eng->arena, (char *)pages + control, cfg->arena_size - control, &arena);
+    int status =
+        arena_init(&eng->arena, (char *)pages + control, cfg->arena_size - control, &arena);
     if (status == GMK_OK)
         status = build_queues(eng);
     if (status != GMK_OK)

@@ -13,7 +13,8 @@ void memory_damage(const char *what, void *block) {
 void *memory_alloc(struct agent *a, size_t size, uint8_t tenant) {
     size_t charge = 0;
     if (GMK_UNLIKELY(a->eng->count_inflight)) {
-        unsigned bin = size != 0 && size <= BLOCK_SIZE_MAX ? block_bin(size + BLOCK_CANARY_SIZE) : 0;
+        unsigned bin =
+            size != 0 && size <= BLOCK_SIZE_MAX ? block_bin(size + BLOCK_CANARY_SIZE) : 0;
         charge = block_bin_size(bin);
         if (!tenant_charge(a->eng, tenant, charge))
             return NULL;

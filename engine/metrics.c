@@ -10,17 +10,17 @@
 #include "engine/sandbox.h"
 
 /* Same frame for every reader: gate, work, gate. */
-#define METRICS_CALL(kernel, out, call)                   \
-    do {                                                  \
-        int status_;                                      \
-        if ((out) == NULL)                                \
-            return GMK_EINVAL;                            \
+#define METRICS_CALL(kernel, out, call)                    \
+    do {                                                   \
+        int status_;                                       \
+        if ((out) == NULL)                                 \
+            return GMK_EINVAL;                             \
         struct agent *a = agent_enter((kernel), &status_); \
-        if (a == NULL)                                    \
-            return status_;                               \
-        status_ = (call);                                 \
-        agent_leave(a);                                   \
-        return status_;                                   \
+        if (a == NULL)                                     \
+            return status_;                                \
+        status_ = (call);                                  \
+        agent_leave(a);                                    \
+        return status_;                                    \
     } while (0)
 
 static int read_counts(struct engine *eng, uint32_t index, gmk_counts_t *out) {

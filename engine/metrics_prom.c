@@ -109,11 +109,21 @@ static void write_arena(struct prom *w, struct engine *eng) {
 
 /* One channel's number. */
 typedef uint64_t (*chan_value_fn)(const gmk_chan_stats_t *stats);
-static uint64_t value_sent(const gmk_chan_stats_t *s) { return s->sent; }
-static uint64_t value_delivered(const gmk_chan_stats_t *s) { return s->delivered; }
-static uint64_t value_dropped(const gmk_chan_stats_t *s) { return s->dropped; }
-static uint64_t value_refused(const gmk_chan_stats_t *s) { return s->refused; }
-static uint64_t value_depth(const gmk_chan_stats_t *s) { return s->depth; }
+static uint64_t value_sent(const gmk_chan_stats_t *s) {
+    return s->sent;
+}
+static uint64_t value_delivered(const gmk_chan_stats_t *s) {
+    return s->delivered;
+}
+static uint64_t value_dropped(const gmk_chan_stats_t *s) {
+    return s->dropped;
+}
+static uint64_t value_refused(const gmk_chan_stats_t *s) {
+    return s->refused;
+}
+static uint64_t value_depth(const gmk_chan_stats_t *s) {
+    return s->depth;
+}
 
 static void write_channels(struct prom *w, struct engine *eng) {
     static const struct {
@@ -123,9 +133,12 @@ static void write_channels(struct prom *w, struct engine *eng) {
     } families[] = {
         {"ggmk_channel_sent_total", "Messages accepted.", PROM_COUNTER, value_sent},
         {"ggmk_channel_delivered_total", "Deliveries handled.", PROM_COUNTER, value_delivered},
-        {"ggmk_channel_dropped_total", "Deliveries that did not end well.", PROM_COUNTER, value_dropped},
-        {"ggmk_channel_refused_total", "Sends answered with \"full\".", PROM_COUNTER, value_refused},
-        {"ggmk_channel_depth", "Messages held for the slowest subscriber.", PROM_GAUGE, value_depth},
+        {"ggmk_channel_dropped_total", "Deliveries that did not end well.", PROM_COUNTER,
+         value_dropped},
+        {"ggmk_channel_refused_total", "Sends answered with \"full\".", PROM_COUNTER,
+         value_refused},
+        {"ggmk_channel_depth", "Messages held for the slowest subscriber.", PROM_GAUGE,
+         value_depth},
     };
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
         prom_family(w, families[f].name, families[f].help, families[f].type);

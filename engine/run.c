@@ -214,8 +214,8 @@ void task_completed(struct agent *a, gmk_task_t *task) {
 static void send_to_system(struct agent *a, gmk_task_t *task, uint32_t chan,
                            enum gmk_drop_reason reason) {
     gmk_task_t letter = *task;
-    letter.flags = (uint16_t)((letter.flags & GMK_TASK_PRIO_MASK) |
-                              (unsigned)reason << GMK_TASK_REASON_SHIFT);
+    letter.flags =
+        (uint16_t)((letter.flags & GMK_TASK_PRIO_MASK) | (unsigned)reason << GMK_TASK_REASON_SHIFT);
     letter.group = 0;
     letter.when_ns = task->channel | task->seq << 16; /* gmk_task_origin() */
     if (task->channel == GMK_CHAN_SYS_DROPPED || task->channel == GMK_CHAN_SYS_ERROR ||

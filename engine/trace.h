@@ -39,8 +39,8 @@
 #define TRACE_RING_WORDS_MIN   256u /* four blocks: two in the writer's hands, two to read */
 #define TRACE_RECORD_WORDS_MAX 16u  /* the longest: a user event, name inline */
 #define TRACE_RINGS_MAX        (GMK_WORKERS_MAX + GMK_CLIENTS_MAX + 1u) /* and the watchdog's */
-#define TRACE_SLOTS_MAX        4096u /* interned names */
-#define TRACE_PROBES_MAX       16u   /* slots looked at before a name counts as not fitting */
+#define TRACE_SLOTS_MAX        4096u                                    /* interned names */
+#define TRACE_PROBES_MAX       16u /* slots looked at before a name counts as not fitting */
 
 GMK_STATIC_ASSERT(TRACE_RING_WORDS_MIN >= 4u * TRACE_BLOCK_WORDS, "something is left to read");
 GMK_STATIC_ASSERT(TRACE_RINGS_MAX <= FXT_THREAD_INDEX_MAX, "every ring has a thread index");

@@ -12,7 +12,8 @@
 /* Is there anything for this worker? `last`: the look before sleeping, which misses nothing. */
 static bool look(struct agent *a, bool last, wake_condition_fn condition, void *arg) {
     struct engine *eng = a->eng;
-    return (last ? gather_visible(a) : gather_ready(a)) || lane_calls(a) || (condition != NULL && condition(eng, arg)) ||
+    return (last ? gather_visible(a) : gather_ready(a)) || lane_calls(a) ||
+           (condition != NULL && condition(eng, arg)) ||
            atomic_load_explicit(&eng->stop, memory_order_acquire) != 0;
 }
 
@@ -169,8 +170,7 @@ static int client_wait(struct agent *a, wake_condition_fn condition, void *arg, 
             status = GMK_EHALTED;
         if (status != GMK_OK)
             break;
-        (void)hal_wait(&a->wait_word, seen,
-                       until_ns == TIMER_NEVER ? HAL_FOREVER : until_ns - now);
+        (void)hal_wait(&a->wait_word, seen, until_ns == TIMER_NEVER ? HAL_FOREVER : until_ns - now);
     }
     atomic_fetch_and_explicit(&eng->waiting_clients, ~bit, memory_order_seq_cst);
     return status;

@@ -23,9 +23,9 @@ struct watch_memory {
 static void report_handler(struct engine *eng, struct agent *a, uint32_t type) {
     const struct type_info *info = &eng->types[engine_type_index(eng, type)];
     uint64_t ms = eng->cfg.hang_ns / 1000000u;
-    log_line(GMK_LOG_WARN, "watch",
-             "worker %u: handler %s (type %u) has not returned for %llu ms", a->index,
-             info->name != NULL ? info->name : "of a channel", type, (unsigned long long)ms);
+    log_line(GMK_LOG_WARN, "watch", "worker %u: handler %s (type %u) has not returned for %llu ms",
+             a->index, info->name != NULL ? info->name : "of a channel", type,
+             (unsigned long long)ms);
     trace_event(&eng->watch_trace, TRACE_HANG, type);
     atomic_fetch_add_explicit(&eng->hangs, 1, memory_order_relaxed);
 }

@@ -62,7 +62,7 @@ GMK_API const char *gmk_strerror(int status);
     X(GMK_DROP_RETRIES, 7, "the retry limit was reached")                        \
     X(GMK_DROP_YIELDS, 8, "the yield limit was reached")                         \
     X(GMK_DROP_HALT, 9, "the engine halted first")                               \
-    X(GMK_DROP_FAILED, 10, "the handler returned a failure")                    
+    X(GMK_DROP_FAILED, 10, "the handler returned a failure")
 
 enum gmk_drop_reason {
 #define GMK_DROP_ENUM(name, value, sentence) name = (value),

@@ -25,11 +25,12 @@ typedef struct gmk_boot_cfg {
     uint32_t n_tenants; /* 1; at most GMK_TENANTS_MAX */
 
     uint32_t max_clients; /* 16; foreign threads inside at the same time, at most GMK_CLIENTS_MAX */
-    uint32_t max_types;   /* 128; different types, the engine's own not counted; at most GMK_TYPES_MAX */
-    uint32_t max_groups;  /* 1024; task groups alive at the same time, at most 65535 */
-    uint32_t max_timers;  /* 8192; tasks waiting for their time */
-    uint32_t ready_slots; /* 8192; slots of each of the 4 ready rings, power of two */
-    uint32_t local_slots; /* 256; slots of each local queue, power of two */
+    uint32_t
+        max_types; /* 128; different types, the engine's own not counted; at most GMK_TYPES_MAX */
+    uint32_t max_groups;       /* 1024; task groups alive at the same time, at most 65535 */
+    uint32_t max_timers;       /* 8192; tasks waiting for their time */
+    uint32_t ready_slots;      /* 8192; slots of each of the 4 ready rings, power of two */
+    uint32_t local_slots;      /* 256; slots of each local queue, power of two */
     uint32_t channel_slots;    /* 1024; default slots of a channel, power of two */
     uint32_t max_yields;       /* 10000; a task that gives way more often, not counting
                                gmk_yield_at() with a time, is dead-lettered

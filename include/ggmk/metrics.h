@@ -28,16 +28,16 @@ typedef struct gmk_counts {
 
 /* What the scheduler did, summed over workers. */
 typedef struct gmk_sched_stats {
-    uint64_t gathered; /* tasks taken from the shared ready rings */
-    uint64_t local;    /* tasks taken from the worker's own queue */
-    uint64_t stolen;   /* tasks taken from another worker's queue */
-    uint64_t overflow; /* tasks that had to use the overflow bucket */
-    uint64_t parks;    /* times a worker went to sleep */
-    uint64_t wakes;    /* wake-ups sent to sleeping workers */
-    uint64_t refused;  /* submits and emits answered with an error */
-    uint64_t timers;   /* tasks that waited for their time */
+    uint64_t gathered;  /* tasks taken from the shared ready rings */
+    uint64_t local;     /* tasks taken from the worker's own queue */
+    uint64_t stolen;    /* tasks taken from another worker's queue */
+    uint64_t overflow;  /* tasks that had to use the overflow bucket */
+    uint64_t parks;     /* times a worker went to sleep */
+    uint64_t wakes;     /* wake-ups sent to sleeping workers */
+    uint64_t refused;   /* submits and emits answered with an error */
+    uint64_t timers;    /* tasks that waited for their time */
     uint64_t bad_frees; /* frees of what was not a live block: see the log */
-    uint64_t hangs;    /* reports of the hang detector */
+    uint64_t hangs;     /* reports of the hang detector */
 } gmk_sched_stats_t;
 
 /* One part of the arena, in bytes and calls. high_water counts what was taken from the

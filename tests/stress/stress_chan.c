@@ -196,14 +196,15 @@ static void everything_at_once(void **state) {
     for (uint64_t round = 0; round < rounds; round++) {
         struct chan_thread threads[SENDERS];
         uint64_t random = ++s.seed;
-        gmk_boot_cfg_t cfg = {.n_workers = 1 + (uint32_t)(round % 3), .retry_base_ns = 1000,
+        gmk_boot_cfg_t cfg = {.n_workers = 1 + (uint32_t)(round % 3),
+                              .retry_base_ns = 1000,
                               .n_tenants = 1 + (uint32_t)(round % 2)};
         chan_up_with(&cfg);
         memset(seats, 0, sizeof(seats));
         atomic_store(&s.stop, 0);
         ASSERT_OK(gmk_chan_sub(chan_me, GMK_CHAN_SYS_DROPPED, letter, NULL, NULL, 0, NULL));
-        ASSERT_OK(gmk_chan_sub(chan_me, GMK_CHAN_SYS_ERROR, letter, NULL, NULL, GMK_SUB_PARALLEL,
-                               NULL));
+        ASSERT_OK(
+            gmk_chan_sub(chan_me, GMK_CHAN_SYS_ERROR, letter, NULL, NULL, GMK_SUB_PARALLEL, NULL));
         for (uint32_t i = 0; i < SENDERS; i++)
             chan_start(&threads[i], sender, (void *)(uintptr_t)(random + i));
         for (uint32_t i = 0; i < 4000; i++)

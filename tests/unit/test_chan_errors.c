@@ -225,7 +225,8 @@ static int give_way_for_ever(gmk_ctx_t *ctx) {
 static void letters_of_a_poisoned_type_arrive_all_the_same(void **state) {
     (void)state;
     for (uint32_t options = 0; options <= GMK_SUB_PARALLEL; options++) {
-        gmk_boot_cfg_t cfg = {.n_workers = 1, .poison_failures = 3, .poison_window_ns = UINT64_MAX - 1};
+        gmk_boot_cfg_t cfg = {
+            .n_workers = 1, .poison_failures = 3, .poison_window_ns = UINT64_MAX - 1};
         chan_down();
         chan_up_with(&cfg);
         chan_record_clear(&errors);

@@ -62,8 +62,12 @@ static gmk_module_t source = {.name = "source",
 static const gmk_handler_reg_t counter_handlers[] = {{MSG, counter_handler, "counter"}};
 static const gmk_chan_decl_t counter_channels[] = {
     {.name = "text.words", .type = MSG, .dir = GMK_IN, .id = &words_in},
-    {.name = "text.totals", .type = OTHER, .dir = GMK_OUT, .options = GMK_CHAN_FANOUT,
-     .slots = 8, .id = &totals}};
+    {.name = "text.totals",
+     .type = OTHER,
+     .dir = GMK_OUT,
+     .options = GMK_CHAN_FANOUT,
+     .slots = 8,
+     .id = &totals}};
 static gmk_module_t counter = {.name = "counter",
                                .handlers = counter_handlers,
                                .n_handlers = 1,
@@ -71,17 +75,19 @@ static gmk_module_t counter = {.name = "counter",
                                .n_channels = 2,
                                .init = counter_init};
 
-static const gmk_chan_decl_t sink_channels[] = {
-    {.name = "text.totals", .type = OTHER, .dir = GMK_IN, .options = GMK_CHAN_FANOUT,
-     .fn = chan_note}};
-static gmk_module_t sink_a = {.name = "sink.a", .channels = sink_channels, .n_channels = 1,
-                              .init = sink_init};
-static gmk_module_t sink_b = {.name = "sink.b", .channels = sink_channels, .n_channels = 1,
-                              .init = sink_init};
+static const gmk_chan_decl_t sink_channels[] = {{.name = "text.totals",
+                                                 .type = OTHER,
+                                                 .dir = GMK_IN,
+                                                 .options = GMK_CHAN_FANOUT,
+                                                 .fn = chan_note}};
+static gmk_module_t sink_a = {
+    .name = "sink.a", .channels = sink_channels, .n_channels = 1, .init = sink_init};
+static gmk_module_t sink_b = {
+    .name = "sink.b", .channels = sink_channels, .n_channels = 1, .init = sink_init};
 
 static int boot(gmk_module_t *const *mods, uint32_t count, uint32_t workers) {
-    gmk_boot_cfg_t cfg = {.n_workers = workers, .arena_size = (size_t)32 << 20,
-                          .no_auto_modules = true};
+    gmk_boot_cfg_t cfg = {
+        .n_workers = workers, .arena_size = (size_t)32 << 20, .no_auto_modules = true};
     kernel = (gmk_kernel_t){0};
     return gmk_boot(&kernel, &cfg, mods, count);
 }
@@ -137,7 +143,8 @@ static void two_types_for_one_channel_are_ETYPE_at_boot(void **state) {
 
 static void two_inputs_of_a_point_to_point_channel_are_EEXIST_at_boot(void **state) {
     (void)state;
-    const gmk_chan_decl_t decl = {.name = "text.words", .type = MSG, .dir = GMK_IN, .fn = chan_note};
+    const gmk_chan_decl_t decl = {
+        .name = "text.words", .type = MSG, .dir = GMK_IN, .fn = chan_note};
     gmk_module_t second = {.name = "second", .channels = &decl, .n_channels = 1};
     ASSERT_STATUS(refused(&counter, &second), GMK_EEXIST);
     assert_true(log_capture_has("text.words"));
@@ -167,7 +174,9 @@ static void listening_to_the_system_needs_the_driver_privilege(void **state) {
     (void)state;
     const gmk_handler_reg_t handlers[] = {{10, try_system, "try"}};
     for (int level = GMK_USER; level <= GMK_KERNEL; level++) {
-        gmk_module_t mod = {.name = "curious", .handlers = handlers, .n_handlers = 1,
+        gmk_module_t mod = {.name = "curious",
+                            .handlers = handlers,
+                            .n_handlers = 1,
                             .privilege = (enum gmk_privilege)level};
         gmk_module_t *const mods[] = {&mod};
         ASSERT_OK(boot(mods, 1, 1));
@@ -181,8 +190,11 @@ static void listening_to_the_system_needs_the_driver_privilege(void **state) {
 static void a_driver_declares_the_systems_channel_as_its_input(void **state) {
     (void)state;
     const gmk_chan_decl_t decl = {.name = "sys.dropped", .type = 0, .dir = GMK_IN, .fn = chan_note};
-    gmk_module_t driver = {.name = "driver", .channels = &decl, .n_channels = 1,
-                           .privilege = GMK_DRIVER, .init = sink_init};
+    gmk_module_t driver = {.name = "driver",
+                           .channels = &decl,
+                           .n_channels = 1,
+                           .privilege = GMK_DRIVER,
+                           .init = sink_init};
     gmk_module_t *const mods[] = {&driver};
     chan_record_clear(&sink_records[0]);
     chan_record_clear(&sink_records[1]);

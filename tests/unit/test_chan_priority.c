@@ -40,9 +40,7 @@ static void queue_others(uint32_t count) {
 
 static void the_top_tenth_is_for_priority_zero(void **state) {
     (void)state;
-    const struct {
-        uint32_t slots, normal;
-    } logs[] = {{4, 3}, {8, 7}, {64, 58}, {1024, 922}};
+    const struct { uint32_t slots, normal; } logs[] = {{4, 3}, {8, 7}, {64, 58}, {1024, 922}};
     sched_gate_shut(&gate, &chan_kernel, CHAN_GATE, 1);
     for (uint32_t i = 0; i < 4; i++) {
         char name[8];

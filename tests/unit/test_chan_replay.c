@@ -87,7 +87,7 @@ static void replay_delivers_again_from_where_it_is_told(void **state) {
         assert_int_equal(got.at[10 + i].value, 4 + i);
         assert_int_equal(got.at[10 + i].seq, 4 + i);
     }
-    chan_expect_run(&second, 1, 10); /* the other one is not disturbed */
+    chan_expect_run(&second, 1, 10);                    /* the other one is not disturbed */
     ASSERT_OK(gmk_chan_replay(chan_me, chan, sub, 11)); /* nothing, and that is fine */
     ASSERT_OK(gmk_chan_ack(chan_me, chan, sub, 10));
     ASSERT_OK(gmk_chan_ack(chan_me, chan, other, 10));

@@ -93,10 +93,12 @@ static int on_letter(gmk_ctx_t *ctx) {
 }
 
 static void up(uint64_t seed, uint32_t workers) {
-    static const gmk_handler_reg_t handlers[] = {
-        {ROOT, root, "root"}, {LEAF, leaf, "leaf"}, {TIMED, timed, "timed"}, {RETRY, retry, "retry"}};
-    gmk_boot_cfg_t cfg = {.n_workers = workers, .deterministic = true, .seed = seed,
-                          .arena_size = (size_t)32 << 20};
+    static const gmk_handler_reg_t handlers[] = {{ROOT, root, "root"},
+                                                 {LEAF, leaf, "leaf"},
+                                                 {TIMED, timed, "timed"},
+                                                 {RETRY, retry, "retry"}};
+    gmk_boot_cfg_t cfg = {
+        .n_workers = workers, .deterministic = true, .seed = seed, .arena_size = (size_t)32 << 20};
     memset(&run, 0, sizeof(run));
     sched_boot(&run.kernel, &cfg, handlers, 4);
     run.me = gmk_attach(&run.kernel);
@@ -211,8 +213,8 @@ static void delivery_is_at_the_next_tick_in_the_order_of_channel_ids(void **stat
     assert_int_equal(run.failures, 0);
     /* Subscribing sets nothing in motion that shows, so the roots run in the first tick. */
     uint64_t t = run.out[0];
-    const uint64_t expected[] = {t,            t,            1000 + t + 1, 1000 + t + 1,
-                                 2000 + t + 1, 2000 + t + 1, 2000 + t + 2, 2000 + t + 2};
+    const uint64_t expected[] = {
+        t, t, 1000 + t + 1, 1000 + t + 1, 2000 + t + 1, 2000 + t + 1, 2000 + t + 2, 2000 + t + 2};
     assert_int_equal(run.n_out, 8);
     for (uint32_t i = 0; i < 8; i++)
         if (run.out[i] != expected[i])

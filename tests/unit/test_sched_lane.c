@@ -116,7 +116,8 @@ static void a_waiting_lane_task_wakes_for_lane_tasks_of_others(void **state) {
     for (uint64_t round = 0; round < 200; round++) {
         uint32_t group;
         ASSERT_OK(gmk_group_open(me, 0, &group));
-        gmk_task_t tree = {.type = TREE, .flags = GMK_TASK_DETERMINISTIC, .meta0 = 0, .group = group};
+        gmk_task_t tree = {
+            .type = TREE, .flags = GMK_TASK_DETERMINISTIC, .meta0 = 0, .group = group};
         sched_submit(&kernel, &tree);
         gmk_task_t more = lane_task(1);
         more.group = group;
