@@ -226,7 +226,11 @@ static enum delivery deliver(struct agent *a, struct chan_sub *sub, gmk_task_t *
         return DELIVERED;
     }
     trace_event(&a->trace, TRACE_DELIVER, sub->chan);
+    a->held++;
+    atomic_store_explicit(&sub->holder, a->index + 1, memory_order_relaxed);
     enum run_outcome outcome = run_handler(a, task, &target, lost, &status);
+    atomic_store_explicit(&sub->holder, 0, memory_order_relaxed);
+    a->held--;
     if (GMK_LIKELY(outcome == RUN_COMPLETED)) {
         task_completed(a, task);
         return DELIVERED;

@@ -355,6 +355,18 @@ void chan_made_room(struct agent *a, struct channel *ch) {
         wake_waiting(a->eng);
 }
 
+/* Is the subscription that is in the way the caller's own, further down on this stack? */
+static bool is_own_way(struct agent *a, const struct room_wait *w) {
+    uint64_t end = chan_end(w->ch);
+    CHAN_EACH_SUB(w->ch, sub) {
+        if (atomic_load_explicit(&sub->holder, memory_order_relaxed) == a->index + 1 &&
+            end - atomic_load_explicit(&sub->cursor, memory_order_relaxed) >=
+                shape_limit(w->shape, w->urgent))
+            return true;
+    }
+    return false;
+}
+
 /* With many handlers on the stack already, rather look again for a while, since the
  * subscriber runs on another worker, than put one more on top. */
 static bool is_deep(struct agent *a, uint32_t *polls) {
@@ -383,7 +395,13 @@ int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t tim
         if (a->is_worker && chan_help(a, &a->eng->channels[id]))
             continue;
         w.ch = &a->eng->channels[id]; /* EAGAIN: the id is a channel's */
+        if (a->held != 0 && is_own_way(a, &w))
+            return GMK_EDEPTH; /* the subscriber waits below us on this stack */
         wait_awake(a, &w);
+        if (a->held != 0 && !a->eng->cfg.deterministic) {
+            wake_rest(a, has_room, &w, CHAN_REST_NS);
+            continue;
+        }
         if (is_deep(a, &polls))
             continue;
         status = wake_wait_until(a, has_room, &w, until == TIMER_NEVER ? HAL_FOREVER : until - now);

@@ -132,6 +132,7 @@ struct agent {
     uint32_t newest_run; /* newest-first tasks in a row */
     uint32_t victim;     /* where the next steal starts */
     uint32_t depth;      /* handlers on this stack */
+    uint32_t held;       /* of them, handlers of ordered subscriptions */
     uint64_t resume_ns;  /* when the task that just yielded wants to go on; 0 = at once */
     bool woken;          /* came from idling: the next task found may be one of many */
     bool overflow_turn;  /* the overflow bucket goes first every second time */

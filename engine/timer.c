@@ -131,3 +131,18 @@ void timer_drop_waiting(struct agent *a) {
 void timer_drop_canceled(struct agent *a) {
     drop_if(a, drop_canceled);
 }
+
+bool timer_take_due_token(struct agent *a, gmk_task_t *out) {
+    struct timer_queue *q = &a->eng->timers;
+    uint64_t due;
+    if (timer_next(q) > engine_now(a->eng))
+        return false;
+    hal_lock(&q->lock);
+    bool taken = heap_peek_due(&q->heap, &due) && due <= engine_now(a->eng) &&
+                 heap_peek(&q->heap, out) && (out->flags & GMK_TASK_TOKEN) &&
+                 heap_pop(&q->heap, out);
+    if (taken)
+        timer_publish(q);
+    hal_unlock(&q->lock);
+    return taken;
+}

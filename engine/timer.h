@@ -52,6 +52,9 @@ void timer_drop_waiting(struct agent *a);
 /* A group was cancelled: dead-letters its tasks and those of the groups below it. */
 void timer_drop_canceled(struct agent *a);
 
+/* Takes the earliest task if it is due and a token (a subscription's retry). */
+bool timer_take_due_token(struct agent *a, gmk_task_t *out);
+
 /* Takes the earliest task whatever its time; false when there is none. For halt. */
 bool timer_take(struct agent *a, gmk_task_t *out);
 

@@ -100,6 +100,31 @@ void wake_idle(struct agent *a, wake_condition_fn condition, void *arg, uint64_t
     a->woken = true;
 }
 
+void wake_rest(struct agent *a, wake_condition_fn condition, void *arg, uint64_t limit_ns) {
+    struct engine *eng = a->eng;
+    gmk_task_t token;
+    bool claimed;
+    group_flush(a);
+    if (timer_take_due_token(a, &token)) {
+        run_task(a, &token);
+        return;
+    }
+    atomic_fetch_or_explicit(&eng->waiting_workers, WORKER_BIT(a), memory_order_seq_cst);
+    park_prepare(&eng->park, a->index);
+    if (condition(eng, arg) || atomic_load_explicit(&eng->stop, memory_order_acquire) != 0) {
+        claimed = park_cancel(&eng->park, a->index);
+    } else {
+        agent_sched(a, SCHED_PARKS, 1);
+        atomic_store_explicit(&a->asleep, 1, memory_order_relaxed);
+        claimed = park_commit(&eng->park, a->index, limit_ns);
+        atomic_store_explicit(&a->asleep, 0, memory_order_relaxed);
+        watch_wake(eng);
+    }
+    atomic_fetch_and_explicit(&eng->waiting_workers, ~WORKER_BIT(a), memory_order_seq_cst);
+    if (claimed && gather_ready(a))
+        wake_for_work(a); /* the call may have been for work, which is not ours to take now */
+}
+
 void wake_waiting(struct engine *eng) {
     uint64_t workers = atomic_load_explicit(&eng->waiting_workers, memory_order_seq_cst);
     uint64_t clients = atomic_load_explicit(&eng->waiting_clients, memory_order_seq_cst);

@@ -47,6 +47,11 @@ void wake_waiting(struct engine *eng);
  * ETIMEOUT, or EHALTED for a client whose engine stops. */
 int wake_wait_until(struct agent *a, wake_condition_fn condition, void *arg, uint64_t timeout_ns);
 
+/* A worker that holds an ordered subscription rests until the condition holds, `limit_ns`
+ * from now at most. It runs nothing but due retries: any other task could come to wait for
+ * the very subscription that lies below it on the stack, for ever. */
+void wake_rest(struct agent *a, wake_condition_fn condition, void *arg, uint64_t limit_ns);
+
 /* The worker found nothing: spin, then park until there may be work, the next timer is
  * due, or `until_ns` (engine time, TIMER_NEVER) has come. */
 void wake_idle(struct agent *a, wake_condition_fn condition, void *arg, uint64_t until_ns);

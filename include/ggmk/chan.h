@@ -66,8 +66,10 @@ GMK_API int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task)
 GMK_API int gmk_chan_emit_n(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *tasks, uint32_t count);
 
 /* Sends, and when the channel is full waits for room: a handler runs the channel's waiting
- * subscribers, then other tasks; an attached thread sleeps. ETIMEOUT, EDEPTH, and as
- * gmk_chan_emit(). */
+ * subscribers, then other tasks (an ordered subscription's handler rests instead, lest it be
+ * buried under a task that waits for it); an attached thread sleeps. ETIMEOUT, and as
+ * gmk_chan_emit(). EDEPTH: handlers are nested too deep, or the subscriber in the way is the
+ * caller itself. */
 GMK_API int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task,
                           uint64_t timeout_ns);
 

@@ -112,6 +112,33 @@ static void a_chain_of_full_channels_moves_on_without_a_worker_of_its_own(void *
     }
 }
 
+static _Atomic int own_status;
+
+/* Fills its own channel; nobody else can ever make room there. */
+static int fill_own(gmk_ctx_t *ctx) {
+    gmk_task_t message = {.type = MSG};
+    int status = GMK_OK;
+    for (uint32_t i = 0; i < 64 && status == GMK_OK && atomic_load(&own_status) == GMK_OK; i++)
+        status = gmk_chan_send(ctx, first_chan, &message, UINT64_MAX);
+    if (status != GMK_OK)
+        atomic_store(&own_status, status);
+    return GMK_OK;
+}
+
+static void a_subscriber_that_waits_for_itself_is_told_so(void **state) {
+    (void)state;
+    for (uint32_t workers = 1; workers <= 2; workers++) {
+        up(workers);
+        atomic_store(&own_status, GMK_OK);
+        make("own", MSG, fill_own, GMK_SUB_ORDERED, &first_chan);
+        gmk_task_t message = {.type = MSG};
+        ASSERT_OK(gmk_chan_emit(gmk_attach(&kernel), first_chan, &message));
+        ASSERT_OK(gmk_drain(&kernel, SCHED_LIMIT_NS));
+        ASSERT_STATUS(atomic_load(&own_status), GMK_EDEPTH);
+        sched_halt(&kernel);
+    }
+}
+
 static void parents_that_wait_for_their_children_nest_no_deeper_than_the_tree(void **state) {
     (void)state;
     for (uint32_t workers = 1; workers <= 3; workers++) {
@@ -132,6 +159,7 @@ int main(void) {
         cmocka_unit_test(senders_on_one_worker_run_the_subscriber_instead_of_failing),
         cmocka_unit_test(senders_on_several_workers_all_get_their_message_through),
         cmocka_unit_test(a_chain_of_full_channels_moves_on_without_a_worker_of_its_own),
+        cmocka_unit_test(a_subscriber_that_waits_for_itself_is_told_so),
         cmocka_unit_test(parents_that_wait_for_their_children_nest_no_deeper_than_the_tree),
     };
     return cmocka_run_group_tests_name("helping", tests, NULL, NULL);
