@@ -84,7 +84,8 @@ PLANTS = [
     ("headers_alone", "include/ggmk/a.h", "+int class(void);\nvoid *new(void);\n"),
     ("headers_alone", "engine/c.h", "+uint77_t b(void);\n"),
     ("one_enqueue_core", "engine/c.c", "+void f(void) { localq_push(q, t); }\n"),
-    ("one_enqueue_core", "engine/c.c", "+void f(void) { ready_push_n (q, t, 2); }\n"),
+    ("one_enqueue_core", "engine/c.c", "+void f(void) { ring_push_n_mpmc (q, t, 2); }\n"),
+    ("one_enqueue_core", "engine/c.c", "+void f(void) { ring_push_mpmc(q, t); }\n"),
     ("machine_paths", "docs/a.md", "+see /wo" "rk/x\n"),
     ("machine_paths", "scripts/run", "+cd /ho" "me/someone\n"),
 ]

@@ -57,9 +57,9 @@ PLATFORM_MACROS = r"__linux__|__linux|__x86_64__|__i386__|__aarch64__|__arm__|__
                   r"__APPLE__|__FreeBSD__|__KERNEL__|__CUDA_ARCH__"
 
 # The run queues are written in one file only; the queues' own files define the functions.
-RUN_QUEUE_WRITE = r"\b(?:ready_push|localq_push)\w*\s*\("
-RUN_QUEUE_FILES = {"engine/enqueue.c", "engine/localq.c", "engine/localq.h", "engine/ready.c",
-                   "engine/ready.h"}
+RUN_QUEUE_WRITE = r"\b(?:localq_push\w*|ring_push(?:_n)?_mpmc)\s*\("
+RUN_QUEUE_FILES = {"engine/enqueue.c", "engine/localq.c", "engine/localq.h",
+                   "engine/ring_mpmc.h"}
 
 # Written in pieces, so that this file does not contain what it looks for.
 LEFTOVERS = r"\b(?:" + "|".join(["FIX" + "ME", "TO" + "DO", "X" * 3, "HA" + "CK"]) + r")\b" \
