@@ -70,7 +70,7 @@ static int open_tenants(const struct bench_config *config) {
     return boot_with(config, &(gmk_boot_cfg_t){.n_tenants = 2});
 }
 
-/* By default every 64th task is timed for the histograms; here hardly one. */
+/* By default every 256th task is timed for the histograms; here hardly one. */
 static int open_untimed(const struct bench_config *config) {
     return boot_with(config, &(gmk_boot_cfg_t){.stamp_shift = 20});
 }

@@ -39,7 +39,7 @@ void layout_defaults(gmk_boot_cfg_t *cfg, unsigned halvings) {
     DEFAULT(cfg->poison_window_ns, 1000 * MS);
     DEFAULT(cfg->halt_timeout_ns, 10000 * MS);
     DEFAULT(cfg->hang_ns, 1000 * MS);
-    DEFAULT(cfg->stamp_shift, 6);
+    DEFAULT(cfg->stamp_shift, 8);
 }
 
 /* ---- Ranges ------------------------------------------------------------------------- */

@@ -51,7 +51,7 @@ typedef struct gmk_boot_cfg {
     bool pin_workers;     /* worker i runs on the i-th allowed CPU */
     uint8_t trace_level;  /* enum gmk_trace_level; 0 = off */
     uint8_t log_level;    /* enum gmk_log_level, process-wide; 0 leaves it as it is */
-    uint8_t stamp_shift;  /* every 2^n-th task is timed for the histograms; 0 = 6 */
+    uint8_t stamp_shift;  /* every 2^n-th task is timed for the histograms; 0 = 8 */
 } gmk_boot_cfg_t;
 
 /* Boots an engine: checks everything, runs early init and init of every module in the order
