@@ -93,7 +93,11 @@ static void a_line_of_every_length_ends_in_one_newline(void **state) {
         assert_true(log_captured_used <= GMK_LOG_LINE_MAX);
         assert_ptr_equal(strchr(log_captured, '\n'), &log_captured[log_captured_used - 1]);
         int cut = strstr(log_captured, "...") != NULL;
-        int whole = strlen("[   0.000000] warn  m: ") + length < GMK_LOG_LINE_MAX;
+        /* The time takes more room on a machine that has been up for long. */
+        const char *name = strstr(log_captured, " m: ");
+        assert_non_null(name);
+        size_t before = (size_t)(name - log_captured) + strlen(" m: ");
+        int whole = before + length < GMK_LOG_LINE_MAX;
         assert_int_equal(cut, !whole);
     }
 }
