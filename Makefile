@@ -17,13 +17,17 @@ include mk/build.mk
 include mk/test.mk
 include mk/check.mk
 include mk/install.mk
+include mk/kernel.mk
+-include mk/ktest.mk mk/image.mk mk/see.mk
 -include examples/examples.mk
 -include bench/bench.mk
+-include bench/kernel/kernel.mk
 
 all: lib $(EXAMPLES) ## build the library and the examples
 
-# examples/examples.mk defines run-loglens and fills EXAMPLES with its programs.
-run: run-loglens ## build and run the example pipeline on real files
+# On a terminal: Ctrl-A X ends the emulator, `poweroff` at the prompt the machine.
+run: kernel initrd | $(DEPS) ## boot the kernel in QEMU, with its monitor on this terminal
+	$(LIVE)scripts/qemu --kernel $(SEE_IMAGE) --initrd build/initrd.cpio --serial mon:stdio
 
 # bench/bench.mk defines run-bench. It looks for the peers when it is read, so it is read
 # again once they are installed.
@@ -39,8 +43,9 @@ clean: ## remove everything that was built
 help: ## show this list
 	@echo 'make <target> [CC=gcc|clang] [PROFILE=DEV|STANDARD|HARDENED] [SAN=address,undefined|thread]'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' \
-		Makefile mk/build.mk mk/test.mk mk/check.mk mk/install.mk
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' \
+		Makefile mk/build.mk mk/kernel.mk mk/image.mk mk/see.mk mk/test.mk mk/ktest.mk mk/check.mk \
+		mk/install.mk examples/examples.mk bench/kernel/kernel.mk
 	@echo
 	@echo '  PROFILE    how much the library checks itself: STANDARD unless given, DEV for unit tests'
 	@echo '  SAN        sanitizer to build with; each choice has its own folder under build/'

@@ -222,7 +222,8 @@ void agent_shut_gate(struct engine *eng) {
     for (uint32_t i = 0; i < AGENT_THREADS_MAX; i++)
         record_strike(&records[i], eng);
     running_unlock();
-    (void)hal_barrier_all();
+    if (!hal_barrier_all())
+        hal_fence(); /* pairs with A1's */
     for (uint32_t i = 0; i < AGENT_THREADS_MAX; i++)
         /* Bounded: calls from outside do not block once the engine halts. */
         while (atomic_load_explicit(&records[i].inside, memory_order_acquire) == eng->boot_id)

@@ -19,7 +19,11 @@
 #include "engine/engine.h"
 
 #define AGENT_ENGINES_MAX 4u
-#define AGENT_THREADS_MAX 512u /* threads of the process that use any engine at a time */
+/* Threads of the process that use any engine at a time. A build whose platform has fewer threads
+ * says so: a record is 384 bytes of static memory. */
+#ifndef AGENT_THREADS_MAX
+#define AGENT_THREADS_MAX 512u
+#endif
 
 /* A thread's place in one engine. */
 struct thread_entry {

@@ -58,22 +58,21 @@
 #include "engine/engine.h"
 #include "engine/run.h"
 
-#define CHAN_BATCH        64u      /* messages one token handles before others get the worker */
-#define CHAN_LINGER       16u      /* looks at an empty log before a busy token is given up ... */
-#define CHAN_PAUSE        16u      /* ... and pauses between two of them: some us in all */
-#define CHAN_PATIENCE     4u       /* such times in vain, until messages stream again */
-#define CHAN_STREAM       8u       /* messages in one turn that make a stream */
-#define CHAN_SPIN_LOOKS   16u      /* looks of a sender at a full log before it sleeps ... */
-#define CHAN_SPIN_PAUSE   32u      /* ... and pauses between two of them */
-#define CHAN_REST_NS      1000000u /* between two looks of a waiting stage at its subscriber's token */
-#define CHAN_REST_NS      1000000u /* a waiting stage's rest between looks at its subscriber */
-#define CHAN_DEEP_POLLS   1024u    /* yields of the CPU of a sender with a deep stack */
-#define CHAN_AHEAD        4u       /* cells between a message and the one its sender prepares */
-#define CHAN_GATE_STEP    64u  /* messages between two looks at the cursors, in a half full log */
-#define CHAN_REPLAY_TRIES 256u /* yields of the CPU while a worker lingers at what is replayed */
-#define CHAN_EVICT_TRIES  64u  /* looks at a message in the way that is just being written */
-#define CHAN_SLOTS_MIN    4u
-#define CHAN_SLOTS_MAX    (1u << 20)
+#define CHAN_BATCH       64u      /* messages one token handles before others get the worker */
+#define CHAN_LINGER      16u      /* looks at an empty log before a busy token is given up ... */
+#define CHAN_PAUSE       16u      /* ... and pauses between two of them: some us in all */
+#define CHAN_PATIENCE    4u       /* such times in vain, until messages stream again */
+#define CHAN_STREAM      8u       /* messages in one turn that make a stream */
+#define CHAN_SPIN_LOOKS  16u      /* looks of a sender at a full log before it sleeps ... */
+#define CHAN_SPIN_PAUSE  32u      /* ... and pauses between two of them */
+#define CHAN_REST_NS     1000000u /* between two looks of a waiting stage at its subscriber's token */
+#define CHAN_DEEP_POLLS  1024u    /* yields of the CPU of a sender with a deep stack */
+#define CHAN_AHEAD       4u       /* cells between a message and the one its sender prepares */
+#define CHAN_GATE_STEP   64u /* messages between two looks at the cursors, in a half full log */
+#define CHAN_REPLAY_NS   50000000u /* how long a worker may linger at what is replayed */
+#define CHAN_EVICT_TRIES 64u       /* looks at a message in the way that is just being written */
+#define CHAN_SLOTS_MIN   4u
+#define CHAN_SLOTS_MAX   (1u << 20)
 
 #define CHAN_SUBS_BITS 7
 #define CHAN_SUBS_MASK ((UINT64_C(1) << CHAN_SUBS_BITS) - 1)

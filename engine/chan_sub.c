@@ -319,7 +319,9 @@ static int try_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq
 
 int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     int status = try_replay(a, id, index, seq);
-    for (uint32_t i = 0; status == GMK_EBUSY && i < CHAN_REPLAY_TRIES; i++) {
+    /* In time, not in tries: the worker may have lost its CPU for as long as the platform likes. */
+    uint64_t end = hal_now_ns() + CHAN_REPLAY_NS;
+    while (status == GMK_EBUSY && hal_now_ns() < end) {
         hal_yield_cpu();
         status = try_replay(a, id, index, seq);
     }

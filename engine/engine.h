@@ -35,8 +35,12 @@
 #include "ggmk/ggmk.h"
 #include "hal/hal.h"
 
-#define ENGINE_STACK_BYTES (1u << 20) /* per worker: room for GMK_HELP_DEPTH_MAX nested handlers */
-#define AGENTS_MAX         (GMK_WORKERS_MAX + GMK_CLIENTS_MAX)
+/* Stack of a worker: room for GMK_HELP_DEPTH_MAX nested handlers, 600 bytes of the engine's for each
+ * and what they need themselves. Where stacks are not paged in on demand a build may say less. */
+#ifndef ENGINE_STACK_BYTES
+#define ENGINE_STACK_BYTES (1u << 20)
+#endif
+#define AGENTS_MAX (GMK_WORKERS_MAX + GMK_CLIENTS_MAX)
 
 /* ---- Counting --------------------------------------------------------------- */
 

@@ -49,6 +49,19 @@ static bool push_local(struct agent *a, const gmk_task_t *task, enum enqueue_how
     return localq_space(a->local) > a->eng->local_reserve && localq_push(a->local, task);
 }
 
+/* Into the overflow bucket, which has room (enqueue.h). Still its ring may say "full": a worker that
+ * was stopped in the middle of taking a task keeps that cell, and after a whole lap it is the next
+ * one (ring_mpmc.h). Bounded by how long that worker is stopped; it needs nothing of ours. */
+static void spill(struct agent *a, const gmk_task_t *task) {
+    struct ring_mpmc *overflow = a->eng->overflow;
+    while (!push_special(a->eng, overflow, task)) {
+        K_ASSERT(ring_count_mpmc(overflow) < ring_capacity_mpmc(overflow),
+                 "the overflow bucket holds everything that can come again");
+        hal_yield_cpu();
+    }
+    agent_sched(a, SCHED_OVERFLOW, 1);
+}
+
 int enqueue(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
     struct engine *eng = a->eng;
     if (GMK_UNLIKELY(task->flags & GMK_TASK_DETERMINISTIC) || GMK_UNLIKELY(eng->cfg.deterministic))
@@ -62,9 +75,7 @@ int enqueue(struct agent *a, const gmk_task_t *task, enum enqueue_how how) {
     if (GMK_UNLIKELY(!taken)) {
         if (how == ENQUEUE_NEW)
             return GMK_EAGAIN;
-        bool spilled = push_special(eng, eng->overflow, task);
-        K_ASSERT(spilled, "the overflow bucket holds everything that can come again");
-        agent_sched(a, SCHED_OVERFLOW, 1);
+        spill(a, task);
     }
     wake_for_work(a);
     return GMK_OK;

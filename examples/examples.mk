@@ -24,7 +24,7 @@ $(EXAMPLES_OUT)/loglens: $(LOGLENS_SRC:%.c=$(LIB_OUT)/obj/%.o) $(GMK_LIB)
 examples: $(EXAMPLES)
 
 LOGLENS_TRACE := build/loglens.fxt
-run-loglens: $(EXAMPLES_OUT)/loglens
+run-loglens: $(EXAMPLES_OUT)/loglens ## run the example pipeline on the documentation of this machine
 	$(LIVE)$< --trace $(LOGLENS_TRACE)
 	@$(if $(DRY_RUN),:,echo)
 	@echo 'The trace of this run is $(LOGLENS_TRACE): open it in https://ui.perfetto.dev'

@@ -96,8 +96,13 @@ unsigned hal_cpu_count(void);
 unsigned hal_cpu_current(void);
 
 /* One pointer of thread-local storage for the engine; NULL in a new thread. The attribute
- * (GNU) makes it one load also inside a shared library. */
+ * (GNU) makes it one load also inside a shared library. A platform whose threads have no storage
+ * that the compiler knows of names a header (HAL_LOCAL_HEADER) that makes hal_local an lvalue. */
+#ifdef HAL_LOCAL_HEADER
+#include HAL_LOCAL_HEADER
+#else
 extern _Thread_local void *hal_local __attribute__((tls_model("initial-exec")));
+#endif
 
 /* Asks that `fn(value)` run when the calling thread ends, with `value` = hal_local of
  * that thread, if not NULL then; hal_local is NULL again while fn runs. Asking again only

@@ -35,10 +35,13 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # Some goals first install what they need. Sub-makes leave it to the outermost one.
 deps_for = $(if $(filter $1,$(MAKECMDGOALS)),$2)
 DEPS_GROUPS := $(sort \
-	$(call deps_for,run,build run) \
-	$(call deps_for,test test-% tests stress,build test run) \
+	$(call deps_for,run run-debug trace soak-boot iso disk-image,build kernel) \
+	$(call deps_for,kernel,build) $(call deps_for,initrd,build kernel) $(call deps_for,run-loglens,build run) \
+	$(call deps_for,kernel-% matrix,build kernel test) \
+	$(call deps_for,bench-kernel,build kernel peer) \
+	$(call deps_for,test test-% tests stress,build kernel test run) \
 	$(call deps_for,coverage lint lint-% model fuzz fmt,build test lint) \
-	$(call deps_for,check,build test run lint) \
+	$(call deps_for,check,build kernel test run lint) \
 	$(call deps_for,bench,build bench))
 ifeq ($(MAKELEVEL),0)
 DEPS := $(if $(DEPS_GROUPS),deps-present)
@@ -65,7 +68,8 @@ SAN_FLAGS := -fsanitize=$(subst fuzzer,fuzzer-no-link,$(SAN)) -fno-sanitize-reco
 endif
 
 OPT := $(if $(COV),-O0 --coverage -fprofile-update=atomic,$(if $(SAN),-O1,-O2))
-CPPFLAGS := -Iinclude -I.
+# Kernel sources in a test process find a machine of make-believe.
+CPPFLAGS := -Iinclude -I. -iquote tests/fake_arch
 GMK_CFLAGS := -std=c11 $(OPT) -g -pthread -fvisibility=hidden $(WARNINGS) $(SAN_FLAGS)
 # Position-independent objects are compiled apart, for the shared library only, so that
 # the archive's code reaches thread-local data in one instruction.

@@ -1,7 +1,9 @@
 # Checks: everything that judges the source rather than runs it as a user would.
 
 C_FILES := $(wildcard include/*/*.h lib/*.[ch] engine/*.[ch] hal/*.h hal/*/*.[ch] \
-	examples/*.[ch] examples/*/*.[ch] examples/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/*/*.cc tests/*/*.[ch])
+	arch/*.h arch/*/*.[ch] boot/*.[ch] boot/*/*.[ch] boot/*/*/*.[ch] kernel/*/*.[ch] \
+	examples/*.[ch] examples/*/*.[ch] examples/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/*/*.cc \
+	tests/*/*.[ch] tests/kernel/*/*.[ch] tests/unit/*/*.[ch])
 HEADERS := $(filter %.h,$(C_FILES))
 
 # ---- Layout, spelling, static analysis ------------------------------------------------
@@ -23,12 +25,14 @@ lint-format: | $(DEPS)
 # with the most code in it. Benchmarks need their peers' headers and are left to gcc; the
 # Quick Start stays as it is printed everywhere.
 TIDY := $(patsubst %,build/lint/%.tidy,\
-	$(filter-out bench/% examples/quickstart_%,$(filter %.c,$(C_FILES))))
+	$(filter-out bench/% tests/kernel/% boot/bios/% boot/limine/% examples/quickstart_%,$(filter %.c,$(C_FILES))))
+# The kernel's files are judged as the kernel is compiled.
+tidy_flags = $(if $(filter kernel/% arch/% boot/% hal/kernel/%,$1),-ffreestanding -mgeneral-regs-only -iquote arch/x86_64,-pthread)
 lint-tidy: $(TIDY)
 build/lint/%.tidy: % .clang-tidy tests/.clang-tidy $(HEADERS) | $(DEPS)
 	@echo "  TIDY    $<"
 	@mkdir -p $(@D)
-	@clang-tidy --quiet --warnings-as-errors='*' $< -- -std=c11 -pthread $(CPPFLAGS) $(PROFILE_FLAGS_DEV) \
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- -std=c11 $(call tidy_flags,$<) $(CPPFLAGS) $(PROFILE_FLAGS_DEV) \
 		> $@.log 2>&1 || { grep -v 'warnings generated' $@.log; exit 1; }
 	@touch $@
 
@@ -41,7 +45,7 @@ lint-cppcheck: | $(DEPS)
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem $(CPPCHECK_EXCUSES) --error-exitcode=1 -j 2 \
 		--cppcheck-build-dir=build/lint/cppcheck $(CPPFLAGS) $(PROFILE_FLAGS_DEV) \
-		$(wildcard lib/*.c engine/*.c hal/*/*.c examples/*.c examples/*/*.c examples/*/*/*.c)
+		-iquote arch/x86_64 $(wildcard lib/*.c engine/*.c hal/*/*.c arch/*/*.c boot/*.c kernel/*/*.c examples/*.c examples/*/*.c examples/*/*/*.c)
 
 lint-spelling: | $(DEPS)
 	@echo "  SPELL"
@@ -103,13 +107,12 @@ run-coverage: $(UNIT)
 		--txt --fail-under-line $(COVERAGE_MIN) $(LIB_OUT)
 	@echo "every line: build/coverage/index.html"
 
-size: lib ## bytes of code and data per object, lines per folder
+size: lib ## bytes of code and data per object, lines of code per folder and of the kernel
 	@size $(sort $(LIB_SRC:%.c=$(LIB_OUT)/obj/%.o)) | sed 's,$(LIB_OUT)/obj/,,'
 	@size -t $(LIB_DIR)/libgmk_cpu.a | tail -1
 	@size $(LIB_DIR)/libgmk_cpu.so | tail -1
 	@echo
-	@for d in $(wildcard include lib engine hal examples tests bench); do \
-		printf '%7d lines  %s/\n' $$(find $$d -name '*.[ch]' -exec cat {} + | wc -l) $$d; done
+	@scripts/code-lines --limit 10000 $(KERNEL_C) $(KERNEL_S) $(KERNEL_LDS)
 
 stack: lib ## deepest stack frames; fails when a function of engine/ takes over 2 KiB
 	@scripts/check-stack $(LIB_OUT)/obj

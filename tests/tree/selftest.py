@@ -26,6 +26,10 @@ CLEAN = {
     "hal/hal.h": "/* HAL: a platform. */\n#pragma once\n#ifdef __x86_64__\n#endif\n",
     "hal/linux/d.c": "/* D: threads. */\n#include \"hal/hal.h\"\n#include <pthread.h>\n"
                      "void d(void) { pthread_self(); }\n",
+    "arch/arch.h": "/* Arch: a machine. */\n#pragma once\n#include \"arch_inline.h\"\n",
+    "arch/x86_64/arch_inline.h": "/* Inline: cheap. */\n#pragma once\n#include <stdint.h>\n",
+    "boot/boot_info.h": "/* Boot info: a machine's. */\n#pragma once\n",
+    "kernel/mem/k.h": "/* K: a kernel header. */\n#pragma once\n#include \"arch/arch.h\"\n",
     "examples/e.c": "/* E: an example. */\n#include \"ggmk/a.h\"\n#include <stdio.h>\n"
                     "int main(void) { printf(\"x\"); }\n",
     "tests/unit/test_a.c": "/* A: its test. */\n#include \"engine/c.h\"\n"
@@ -52,6 +56,14 @@ PLANTS = [
     ("include_direction", "hal/linux/d.c", "+#include \"engine/c.h\"\n"),
     ("include_direction", "examples/e.c", "+#include \"engine/c.h\"\n"),
     ("include_direction", "examples/e.c", "+#include <lib/b.h>\n"),
+    ("include_direction", "boot/boot_info.h", "+#include \"kernel/mem/k.h\"\n"),
+    ("include_direction", "kernel/mem/k.h", "+#include \"arch/x86_64/apic.h\"\n"),
+    ("include_direction", "kernel/mem/k.h", "+#include <stdio.h>\n"),
+    ("include_direction", "kernel/mem/k.h", "+#include \"arch_inline.h\"\n"),
+    ("subject_line", "arch/x86_64/entry.S", "        .text\n"),
+    ("platform_ifdef", "kernel/mem/k.h", "+#ifdef __x86_64__\n#endif\n"),
+    ("banned_calls", "kernel/mem/k.h", "+static inline void *f(void) { return malloc(1); }\n"),
+    ("headers_alone", "kernel/mem/k.h", "+static inline undefined_t f(void);\n"),
     ("subject_line", "lib/b.h", "#pragma once\n"),
     ("subject_line", "engine/c.c", "/* Some text */\n"),
     ("subject_line", "scripts/run", "#!/bin/sh\necho\n"),

@@ -31,17 +31,26 @@ MAY_INCLUDE = [
     ("lib/", (["ggmk/", "lib/"], FREESTANDING)),
     ("engine/", (["ggmk/", "lib/", "engine/", "hal/hal.h"], FREESTANDING)),
     ("hal/hal.h", (["ggmk/"], FREESTANDING)),
+    ("hal/kernel/", (["ggmk/", "lib/", "hal/", "kernel/", "arch/arch.h"], FREESTANDING)),
     ("hal/", (["ggmk/", "lib/", "hal/"], ANY)),
+    ("boot/boot_info.h", ([], FREESTANDING)),
+    ("boot/", (["ggmk/", "lib/", "boot/"], FREESTANDING)),
+    ("arch/", (["ggmk/", "lib/", "kernel/", "arch/", "boot/boot_info.h"], FREESTANDING)),
+    ("kernel/", (["ggmk/", "lib/", "engine/", "kernel/", "hal/hal.h", "arch/arch.h",
+                  "boot/boot_info.h"], FREESTANDING)),
     ("examples/", (["ggmk/", "gmk/", "examples/"], ANY)),
 ]
-PROJECT_FOLDERS = ("ggmk/", "gmk/", "lib/", "engine/", "hal/", "examples/", "bench/", "tests/")
+PROJECT_FOLDERS = ("ggmk/", "gmk/", "lib/", "engine/", "hal/", "examples/", "bench/", "tests/",
+                   "kernel/", "arch/", "boot/")
+# The cheap half of an architecture, found by search path: whoever may include arch/arch.h.
+ARCH_INLINE = "arch_inline.h"
 
 # Folders -> calls that have no place there, and why.
 BANNED = [
-    (("engine/", "lib/"),
+    (("engine/", "lib/", "kernel/", "arch/", "boot/"),
      r"malloc|calloc|realloc|free|alloca|strdup|aligned_alloc|posix_memalign|mmap",
-     "memory comes from the arena"),
-    (("engine/", "lib/"),
+     "memory comes from the arena, in the kernel from kernel/mem"),
+    (("engine/", "lib/", "kernel/", "arch/", "boot/"),
      r"v?f?printf|v?s?n?printf|v?asprintf|puts|fputs|putchar|fwrite|fopen|perror",
      "text goes through the log and hal_log_write()"),
     (("engine/", "lib/"), r"pthread_\w+|thrd_\w+|mtx_\w+|cnd_\w+|syscall|clock_gettime",
@@ -119,7 +128,7 @@ def code_only(text):
     return re.sub(pattern, blank, text, flags=re.S)
 
 
-@rule("includes point only downward: engine/ and lib/ know no platform, examples/ only the public API")
+@rule("includes point only downward: engine/ and lib/ know no platform, kernel/ one arch.h, examples/ only the public API")
 def include_direction(tree):
     include = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
     for name, number, line in tree.lines([""], [".c", ".h"]):
@@ -132,7 +141,8 @@ def include_direction(tree):
         if header.startswith(PROJECT_FOLDERS) or (quote == '"' and "/" in header):
             fine = header.startswith(tuple(projects))
         elif quote == '"':
-            fine = name.startswith("examples/") or name.startswith("hal/linux/")
+            fine = name.startswith(("examples/", "hal/linux/")) or (
+                header == ARCH_INLINE and name.startswith("arch/"))
         else:
             fine = system is ANY or header in system
         if not fine:
@@ -143,7 +153,7 @@ def include_direction(tree):
 def subject_line(tree):
     for name, text in tree.text.items():
         lines = text.split("\n")
-        if name.endswith((".c", ".h", ".cc", ".pml")):
+        if name.endswith((".c", ".h", ".cc", ".pml", ".S", ".lds")):
             wanted = r"/\* [^:]+: \S"
         elif name.endswith((".sh", ".py", ".mk")) or name == "Makefile":
             wanted = r"# [^:]+: \S"
@@ -181,13 +191,14 @@ def banned_calls(tree):
                 yield name, number, f"calls {found.group(1)}(): {why}"
 
 
-@rule("engine/ and lib/ contain no #if about a platform")
+@rule("engine/, lib/, kernel/ and boot/ contain no #if about a platform")
 def platform_ifdef(tree):
     condition = re.compile(r"^\s*#\s*(?:el)?if.*\b(" + PLATFORM_MACROS + r")\b")
-    for name, number, line in tree.lines(["engine/", "lib/"], [".c", ".h"], strip=True):
+    for name, number, line in tree.lines(["engine/", "lib/", "kernel/", "boot/"], [".c", ".h"],
+                                         strip=True):
         found = condition.match(line)
         if found:
-            yield name, number, f"depends on {found.group(1)}: give hal/hal.h a function instead"
+            yield name, number, f"depends on {found.group(1)}: give hal/hal.h or arch/arch.h a function instead"
 
 
 @rule(f"no C file is longer than {FILE_LINES_MAX} lines")
@@ -240,15 +251,18 @@ def compile_alone(tree, headers, command, suffix):
 def headers_alone(tree):
     public = [name for name, _ in tree.files(["include/"], [".h"])]
     inner = [name for name, _ in tree.files(["engine/", "lib/", "hal/"], [".h"])]
+    kernel = [name for name, _ in tree.files(["kernel/", "arch/", "boot/"], [".h"])]
     yield from compile_alone(tree, public, ["gcc", "-std=c11", "-pedantic"], ".c")
     yield from compile_alone(tree, inner, ["gcc", "-std=c11"], ".c")
+    yield from compile_alone(tree, kernel, ["gcc", "-std=c11", "-ffreestanding",
+                                            "-iquote", "arch/x86_64"], ".c")
     yield from compile_alone(tree, public, ["g++", "-std=c++17"], ".cc")
 
 
 @rule("only engine/enqueue.c writes to a run queue")
 def one_enqueue_core(tree):
-    for name, number, line in tree.lines(["engine/", "hal/", "lib/", "examples/"], [".c", ".h"],
-                                         strip=True):
+    for name, number, line in tree.lines(["engine/", "hal/", "lib/", "kernel/", "arch/", "examples/"],
+                                         [".c", ".h"], strip=True):
         if name not in RUN_QUEUE_FILES and re.search(RUN_QUEUE_WRITE, line):
             yield name, number, f"writes to a run queue: {line.strip()}"
 

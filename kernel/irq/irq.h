@@ -1,0 +1,48 @@
+/* Interrupts: from a vector to a handler, and from a handler to a task.
+ *
+ * A handler runs with IF off on the interrupted stack, does the least and submits an engine task
+ * (irq_submit()); nothing else of the kernel runs in interrupt context. While it runs,
+ * hal_local is the CPU's own for interrupts, so to the engine interrupt context is a thread. */
+#pragma once
+
+#include "arch/arch.h"
+#include "ggmk/task.h"
+
+#define IRQ_VECTORS     256u
+#define IRQ_DEVICES_MAX 64u /* global interrupts that can have a handler */
+
+typedef void (*irq_fn)(void *arg); /* IF off */
+
+/* Gives a global interrupt a vector of CPU 0 and a handler, and unmasks it. `name` is kept, not
+ * copied. GMK_EEXIST: it has one; GMK_ELIMIT: IRQ_DEVICES_MAX have one; GMK_EINVAL: there is no such
+ * interrupt. Boot or thread context. */
+int irq_attach(unsigned gsi, bool level, bool active_low, irq_fn fn, void *arg, const char *name);
+/* Masks it and takes the handler away; afterwards it does not run any more. GMK_ENOENT. Thread
+ * context, holding no lock. */
+int irq_detach(unsigned gsi);
+
+/* Gives a handler to a vector that is the architecture's own: its timer, IPIs, errors. Boot; once
+ * per vector. */
+void irq_claim(unsigned vector, irq_fn fn, void *arg);
+/* The architecture's handler of an IPI ends here. */
+void ipi_received(enum arch_ipi ipi);
+
+/* Submits a task to the kernel's engine from a handler. As gmk_submit(); never blocks. */
+int irq_submit(const gmk_task_t *task);
+
+/* Runs fn(arg) on every other online CPU, IF off there, and returns when each has. fn is short and
+ * takes no lock: it may run in the middle of anything that waits with IF off. A CPU that does not
+ * answer within IPI_TIMEOUT_NS is named in a panic. Any context but NMI, IF on or off, no lock held. */
+#define IPI_TIMEOUT_NS 5000000000ull
+void ipi_call_others(void (*fn)(void *arg), void *arg);
+/* Runs what a caller wants from this CPU, if anything. IF off. */
+void ipi_call_isr(void);
+
+struct irq_info {
+    const char *name;
+    unsigned gsi, vector;
+    uint64_t count;
+};
+/* The i-th attached interrupt; false past the last. */
+bool irq_info(unsigned i, struct irq_info *info);
+uint64_t irq_unexpected(void); /* vectors that came without a handler */
