@@ -55,7 +55,7 @@ static bool push_local(struct agent *a, const gmk_task_t *task, enum enqueue_how
 static void spill(struct agent *a, const gmk_task_t *task) {
     struct ring_mpmc *overflow = a->eng->overflow;
     while (!push_special(a->eng, overflow, task)) {
-        K_ASSERT(ring_count_mpmc(overflow) < ring_capacity_mpmc(overflow),
+        K_ASSERT(!ring_full_mpmc(overflow),
                  "the overflow bucket holds everything that can come again");
         hal_yield_cpu();
     }

@@ -263,6 +263,16 @@ RING_INLINE bool ring_empty_mpmc(const struct ring_mpmc *ring) {
     return ring_count_mpmc(ring) == 0;
 }
 
+/* Were all cells claimed by producers, at some moment since the call? Never said of a ring that was
+ * not, however long the caller is stopped in here: push_pos is read first, so what consumers do
+ * in between makes the difference smaller. A push may fail without it: a stopped consumer. */
+RING_INLINE bool ring_full_mpmc(const struct ring_mpmc *ring) {
+    /* Acquire keeps the order of the two loads; it pairs with the swap in ring_claim_push(). */
+    uint64_t push = atomic_load_explicit(&ring->push_pos, memory_order_acquire);
+    uint64_t pop = atomic_load_explicit(&ring->pop_pos, memory_order_relaxed);
+    return (int64_t)(push - pop) >= (int64_t)ring->capacity;
+}
+
 RING_INLINE uint64_t ring_capacity_mpmc(const struct ring_mpmc *ring) {
     return ring->capacity;
 }

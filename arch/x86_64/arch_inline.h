@@ -41,7 +41,8 @@ static inline void arch_relax(void) {
     __builtin_ia32_pause();
 }
 
-/* gs points at struct cpu, whose first word is its own address. */
+/* gs points at struct cpu, whose first word is its own address. Volatile: the answer changes when the
+ * thread moves, so the compiler may neither keep an old one nor read it ahead of a `cli`. */
 static inline struct cpu *arch_cpu(void) {
     struct cpu *cpu;
     __asm__ volatile("movq %%gs:0, %0" : "=r"(cpu));

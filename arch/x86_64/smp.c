@@ -35,7 +35,7 @@
 #include "kernel/mem/mem.h"
 #include "kernel/mem/vm.h"
 #include "kernel/sched/thread.h"
-#include "kernel/time/timer.h"
+#include "kernel/time/patience.h"
 
 #define INIT_WAIT_NS 10000000u /* a real CPU's reset may take that long; a virtual one takes none */
 #define SIPI_WAIT_NS 200000u   /* until a second one, for CPUs that missed the first */
@@ -148,14 +148,13 @@ static void nothing(struct timer *timer) {
 }
 
 /* Sleeps rather than spins: the CPUs that start may be threads of a host that has no core to spare.
- * Returns false when `end` has come. */
-static bool nap(uint64_t end) {
-    uint64_t now = arch_time_ns();
-    if (now >= end)
+ * Returns false when patience has come to its end, which on such a host takes longer. */
+static bool nap(struct patience *patience) {
+    if (patience_ends(patience))
         return false;
     struct timer alarm = {0};
     bool irq = arch_irq_disable();
-    bool set = timer_start(&alarm, now + NAP_NS < end ? now + NAP_NS : end, nothing);
+    bool set = timer_start(&alarm, patience->last_ns + NAP_NS, nothing);
     K_ASSERT(set, "the timers of a CPU that boots are not used up");
     arch_idle();
     arch_irq_restore(irq);
@@ -165,10 +164,10 @@ static bool nap(uint64_t end) {
 
 /* Waits until all slots are at least in `state`, or the time is up. */
 static void wait_for(uint32_t state, uint64_t ns) {
-    uint64_t end = arch_time_ns() + ns;
+    struct patience patience = patience_of(ns);
     for (uint32_t i = 0; i < smp_slot_count; i++)
         while (state_of(&smp_slots[i]) != SLOT_FREE && state_of(&smp_slots[i]) < state)
-            if (!nap(end))
+            if (!nap(&patience))
                 return;
 }
 
@@ -190,13 +189,13 @@ static uint32_t gone(void) {
  * them, also beyond the limit: they wait in memory of the loader's, which is given back later.
  * Those without a slot halt in smp_enter. */
 static void wake_by_loader(void) {
-    uint64_t end = arch_time_ns() + SMP_TIMEOUT_NS;
+    struct patience patience = patience_of(SMP_TIMEOUT_NS);
     for (uint32_t i = 0; i < boot_info.cpu_count; i++) {
         paddr_t at = boot_info.cpus[i].goto_address - boot_info.early_offset;
         _Atomic uint64_t *word = arch_phys(at);
         atomic_store_explicit(word, (uint64_t)(uintptr_t)smp_enter_limine, memory_order_release);
     }
-    while (gone() < boot_info.cpu_count && nap(end))
+    while (gone() < boot_info.cpu_count && nap(&patience))
         ;
     boot_info.cpu_count = 0; /* from now on they are like any other */
     wait_for(SLOT_READY, SMP_TIMEOUT_NS);
@@ -243,10 +242,10 @@ static void admit(struct smp_slot *slot) {
 }
 
 static void wait_online(const struct cpu *cpu) {
-    uint64_t end = arch_time_ns() + SMP_TIMEOUT_NS;
+    struct patience patience = patience_of(SMP_TIMEOUT_NS);
     /* Acquire pairs with the release in kernel_cpu_main(). */
     while (!atomic_load_explicit(&cpu->online, memory_order_acquire)) {
-        if (!nap(end)) {
+        if (!nap(&patience)) {
             klog_error("smp", "CPU %u (APIC %u) came, but is not online", cpu->index, cpu->apic_id);
             return;
         }

@@ -28,8 +28,8 @@ static void fb_draw(uint32_t column, uint32_t row, uint32_t glyph, bool inverted
     const uint8_t *bits = font.glyphs + (size_t)glyph * row_bytes * font.height;
     uint8_t *to =
         memory + (size_t)row * font.height * pitch + (size_t)column * font.width * pixel_bytes;
+    uint8_t line[FONT_WIDTH_MAX * 4u] = {0};
     for (uint32_t y = 0; y < font.height; y++, bits += row_bytes, to += pitch) {
-        uint8_t line[FONT_WIDTH_MAX * 4u];
         for (uint32_t x = 0; x < font.width; x++) {
             bool lit = ((unsigned)bits[x / 8u] >> (7u - x % 8u) & 1u) != 0;
             uint32_t pixel = lit != inverted ? ink : 0;

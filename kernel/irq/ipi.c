@@ -8,15 +8,16 @@
  * shootdowns are served too; their waits then always end, so they need not serve calls.
  *
  * Invariants: fn and arg are constant while `pending` is not 0; a bit of `pending` is set by the
- * owner and cleared by that bit's CPU only. Bounded by IPI_TIMEOUT_NS; then the CPU that did not
- * answer is named and the kernel stops, because what the caller wanted cannot be done safely. */
+ * owner and cleared by that bit's CPU only. Bounded by IPI_TIMEOUT_NS of the asker's own time
+ * (kernel/time/patience.h); then the CPU that did not answer is named and the kernel stops, because
+ * what the caller wanted cannot be done safely. */
 #include <stdatomic.h>
 
 #include "kernel/core/cpu.h"
 #include "kernel/core/panic.h"
 #include "kernel/irq/irq.h"
 #include "kernel/mem/vm.h"
-#include "kernel/time/timer.h"
+#include "kernel/time/patience.h"
 
 _Static_assert(CPUS_MAX <= 64, "a set of CPUs is one word");
 
@@ -62,11 +63,11 @@ _Noreturn static void give_up(const char *what, uint64_t set) {
 
 static void wait_owner(void) {
     uint32_t nobody = 0;
-    uint64_t end = time_now_ns() + IPI_TIMEOUT_NS * CPUS_MAX; /* everybody else may be first */
+    struct patience patience = patience_of(IPI_TIMEOUT_NS * CPUS_MAX); /* all may be first */
     /* Acquire pairs with the release below: the last call is over. */
     while (!atomic_compare_exchange_weak_explicit(&call.owner, &nobody, cpu_this()->index + 1,
                                                   memory_order_acquire, memory_order_relaxed)) {
-        if (time_now_ns() > end && nobody != 0)
+        if (patience_ends(&patience) && nobody != 0)
             give_up("did not end its call", 1ull << (nobody - 1));
         nobody = 0;
         serve_others();
@@ -74,9 +75,11 @@ static void wait_owner(void) {
 }
 
 static void wait_answers(void) {
-    uint64_t left, end = time_now_ns() + IPI_TIMEOUT_NS;
+    struct patience patience = patience_of(IPI_TIMEOUT_NS);
+    uint64_t left;
+    /* Acquire pairs with the release in ipi_call_isr(). */
     while ((left = atomic_load_explicit(&call.pending, memory_order_acquire)) != 0) {
-        if (time_now_ns() > end)
+        if (patience_ends(&patience))
             give_up("did not answer a call", left);
         serve_others();
     }

@@ -32,7 +32,7 @@ int irq_submit(const gmk_task_t *task);
 
 /* Runs fn(arg) on every other online CPU, IF off there, and returns when each has. fn is short and
  * takes no lock: it may run in the middle of anything that waits with IF off. A CPU that does not
- * answer within IPI_TIMEOUT_NS is named in a panic. Any context but NMI, IF on or off, no lock held. */
+ * answer within IPI_TIMEOUT_NS (patience.h) is named in a panic. Any context but NMI, IF on or off, no lock held. */
 #define IPI_TIMEOUT_NS 5000000000ull
 void ipi_call_others(void (*fn)(void *arg), void *arg);
 /* Runs what a caller wants from this CPU, if anything. IF off. */

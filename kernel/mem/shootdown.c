@@ -13,12 +13,14 @@
  * tests/model/shootdown.pml proves that nobody waits forever and nobody answers before flushing.
  * Whoever waits for any spinlock with IF off serves too (lock.c).
  *
- * Bounds: SHOOTDOWN_PAGES_MAX flushes per request, SHOOTDOWN_TIMEOUT_NS per answer. */
+ * Bounds: SHOOTDOWN_PAGES_MAX flushes per request, SHOOTDOWN_TIMEOUT_NS of the asker's own time per
+ * answer (kernel/time/patience.h). */
 #include "ggmk/log.h"
 #include "kernel/core/cpu.h"
 #include "kernel/core/lock.h"
 #include "kernel/core/panic.h"
 #include "kernel/mem/vm.h"
+#include "kernel/time/patience.h"
 
 _Static_assert(CPUS_MAX <= 64, "one bit of a word for each CPU");
 
@@ -59,11 +61,11 @@ void shootdown_isr(void) {
 }
 
 static void wait_for_all(void) {
-    uint64_t deadline = arch_time_ns() + SHOOTDOWN_TIMEOUT_NS;
+    struct patience patience = patience_of(SHOOTDOWN_TIMEOUT_NS);
     uint64_t left;
     /* Acquire: pairs with the release in serve(). */
     while ((left = atomic_load_explicit(&waiting, memory_order_acquire)) != 0) {
-        if (arch_time_ns() > deadline)
+        if (patience_ends(&patience))
             panic("shootdown: CPU %d does not answer", __builtin_ctzll(left));
         arch_relax();
     }
@@ -94,10 +96,10 @@ static void ask(const vaddr_t *pages, unsigned count) {
 static void run(const vaddr_t *pages, unsigned count) {
     bool irq = arch_irq_disable(), locked_irq;
     flush(pages, count);
-    uint64_t deadline = arch_time_ns() + CPUS_MAX * SHOOTDOWN_TIMEOUT_NS;
+    struct patience patience = patience_of(CPUS_MAX * SHOOTDOWN_TIMEOUT_NS);
     while (!spin_try_lock(&ask_lock, &locked_irq)) {
         serve();
-        if (arch_time_ns() > deadline)
+        if (patience_ends(&patience))
             panic("shootdown: the right to ask does not come free");
         arch_relax();
     }

@@ -57,7 +57,8 @@ static bool in_heap(vaddr_t va) {
 
 /* ---- Areas ------------------------------------------------------------------------------- */
 
-_Static_assert(LAYOUT_HEAP_SIZE == LAYOUT_MAP_SIZE, "area_take() knows one size");
+_Static_assert(LAYOUT_HEAP_SIZE == LAYOUT_MAP_SIZE, /* NOLINT(misc-redundant-expression) */
+               "area_take() knows one size");
 
 /* `size` bytes of the range at `base`, `phase` modulo `align`; 0: no room. */
 static vaddr_t area_take(vaddr_t base, uint64_t size, uint64_t align, uint64_t phase) {
@@ -234,7 +235,7 @@ void vm_free(void *at, size_t size) {
 /* The area is the stack and a guard page on either side. */
 void *vm_stack_alloc(size_t size) {
     K_ASSERT(size % PAGE_SIZE == 0, "a stack has whole pages");
-    vaddr_t low = size == 0 ? 0 : area_take(LAYOUT_MAP, size + 2 * PAGE_SIZE, PAGE_SIZE, 0);
+    vaddr_t low = size == 0 ? 0 : area_take(LAYOUT_MAP, size + (size_t)2 * PAGE_SIZE, PAGE_SIZE, 0);
     if (low == 0)
         return NULL;
     vaddr_t stack = low + PAGE_SIZE, high = stack + size;
@@ -247,7 +248,7 @@ void *vm_stack_alloc(size_t size) {
     if (high_set)
         set_mark(high, PAGE_MARK_NONE);
     unmap(stack, high, true);
-    area_give(low, size + 2 * PAGE_SIZE);
+    area_give(low, size + (size_t)2 * PAGE_SIZE);
     return NULL;
 }
 
@@ -257,7 +258,7 @@ void vm_stack_free(void *stack, size_t size) {
     set_mark(low, PAGE_MARK_NONE); /* cannot fail: the tables are there */
     set_mark(high, PAGE_MARK_NONE);
     unmap((vaddr_t)stack, high, true);
-    area_give(low, size + 2 * PAGE_SIZE);
+    area_give(low, size + (size_t)2 * PAGE_SIZE);
 }
 
 bool vm_is_guard(vaddr_t address) {

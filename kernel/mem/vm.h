@@ -43,7 +43,7 @@ paddr_t vm_table_alloc(void);
 #define SHOOTDOWN_TIMEOUT_NS 5000000000ull
 
 /* Makes every online CPU forget these pages of the kernel's half before it returns. One request
- * for all of them (batched), acknowledged by each. Bounded by SHOOTDOWN_TIMEOUT_NS: a CPU that
+ * for all of them (batched), acknowledged by each. Bounded by SHOOTDOWN_TIMEOUT_NS (patience.h): a CPU that
  * does not answer is named in a panic. Not in interrupt context. May be called with IF off, but
  * not while holding a lock. A CPU that comes online flushes its whole TLB right after it has set
  * `online`: before that nobody asks it. */

@@ -107,7 +107,7 @@ static void queue_remove(struct runq *rq, struct thread *t) {
     }
 }
 
-/* The same of the threads less urgent than `priority`. */
+/* The most urgent of those that are less urgent than `priority`. */
 static int queue_top_below(const struct runq *rq, unsigned priority) {
     uint64_t bits = rq->words[priority / 64u] & ((1ull << (priority % 64u)) - 1);
     for (unsigned word = priority / 64u;; bits = rq->words[--word])
@@ -283,11 +283,11 @@ void sched_yield(void) {
     struct thread *current = cpu->current;
     (void)spin_lock(&rq->lock);
     K_ASSERT(!cpu->in_irq, "only threads yield");
-    int top = queue_top(rq), less = IDLE_PRIORITY;
-    if (++rq->yields % THREAD_YIELDS == 0)
-        less = queue_top_below(rq, current->priority);
-    if (less != IDLE_PRIORITY)
-        top = less;
+    int top = queue_top(rq);
+    if (top == rq->priority && ++rq->yields % THREAD_YIELDS == 0) {
+        int less = queue_top_below(rq, current->priority);
+        top = less != IDLE_PRIORITY ? less : top;
+    }
     if (top != IDLE_PRIORITY) {
         struct thread *next = queue_take(rq, cpu, top);
         if (top < rq->priority)
@@ -354,23 +354,19 @@ void sched_ready_irq(struct thread *t, bool irq) {
             cpu->resched = true;
         else
             slice_arm(rq, cpu->current->slice_end_ns);
-        notify = false;
-    } else if (notify) {
-        notify = !rq->kicked;
-        rq->kicked = true;
+        /* Who keeps IF off is interrupted as soon as it goes on. */
+        notify = urgent && !irq && !cpu->in_irq;
     }
+    notify = notify && !rq->kicked;
+    rq->kicked |= notify;
     spin_unlock(&rq->lock, false);
     /* From here on the thread may run, end and be freed. */
     if (notify)
         arch_ipi_send(target, ARCH_IPI_RESCHED);
     if (waits)
         nudge_idle();
-    if (cpu->resched && !cpu->in_irq) {
-        if (irq)
-            preempt(cpu);
-        else
-            arch_ipi_send(cpu->index, ARCH_IPI_RESCHED); /* as soon as the caller turns IF on */
-    }
+    if (cpu->resched && irq && !cpu->in_irq)
+        preempt(cpu);
     arch_irq_restore(irq);
 }
 

@@ -228,6 +228,30 @@ static void a_thread_that_yields_does_not_starve_less_urgent_ones(void **state) 
     thread_join(busy);
 }
 
+static void start_two_and_spin(void *arg) {
+    (void)arg;
+    struct thread *first = thread_start("first", 0, NORMAL, -1, spin_for_go, NULL);
+    struct thread *second = thread_start("second", 0, NORMAL - 1, -1, give_go, NULL);
+    spin_for_go(NULL);
+    if (first != NULL)
+        thread_join(first);
+    if (second != NULL)
+        thread_join(second);
+}
+
+static void two_threads_started_in_a_row_run_on_two_idle_cpus(void **state) {
+    (void)state;
+    if (cpu_count < 3)
+        skip();
+    for (unsigned i = 0; i < 20; i++) {
+        (void)fresh(NULL);
+        uint64_t begin = time_now_ns();
+        thread_join(start(WORKER, 0, start_two_and_spin, NULL));
+        assert_true(time_now_ns() - begin < LONG_NS);
+        assert_int_equal(atomic_load(&go), 1);
+    }
+}
+
 /* ---- Registers ------------------------------------------------------------------------------------- */
 
 /* Eight values that live in registers, changed with every step; the same in every thread. */
@@ -297,6 +321,7 @@ int main(void) {
         TEST(a_more_urgent_thread_preempts_on_another_cpu),
         TEST(threads_of_one_priority_share_a_cpu_in_slices),
         TEST(a_thread_that_yields_does_not_starve_less_urgent_ones),
+        TEST(two_threads_started_in_a_row_run_on_two_idle_cpus),
         TEST(registers_survive_preemption),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

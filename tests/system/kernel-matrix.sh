@@ -14,8 +14,8 @@ failed=0
 
 # boot NAME WORDS [QEMU OPTION...]: the kernel's tests on one machine; in the short form without
 # those that mostly wait.
-waiting='tests=-*takes_no_int*,-*limit_of_a_wait*,-*does_not_come*' limit=90
-[[ $full != --full ]] || waiting='' limit=300 # eight CPUs on two are slow
+waiting='tests=-*takes_no_int*,-*limit_of_a_wait*,-*does_not_come*' limit=300 # silence ends a boot sooner
+[[ $full != --full ]] || waiting=''
 boot() {
     local name=$1 words="$waiting $2"
     shift 2

@@ -19,7 +19,7 @@
 #define RAM_END     (PAGED_RAM_BASE + RAM)
 #define FRAMES      (RAM_END / PAGE_SIZE)
 #define KERNEL_BASE (2 * MIB)
-#define SEEDS       400u
+#define SEEDS       60u
 
 /* The image as the linker would lay it out: 3 pages of code, 2 of constants, 5 of data. */
 __asm__(".data\n.balign 4096\n"

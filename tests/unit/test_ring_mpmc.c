@@ -160,9 +160,11 @@ static void a_stopped_consumer_delays_only_the_reuse_of_its_cells(void **state) 
     (void)state;
     for (uint64_t i = 0; i < 4; i++)
         assert_true(push(ring, i));
+    assert_true(ring_full_mpmc(ring));
     assert_int_equal(ring_claim_pop(ring, 2, &pos), 2); /* stopped here, holds 0 and 1 */
     assert_int_equal(pop(ring), 2);
     assert_false(push(ring, 4)); /* the next cell is one of the two */
+    assert_false(ring_full_mpmc(ring)); /* and yet there are fewer tasks than cells */
     assert_int_equal(pop(ring), 3);
     assert_true(pop(ring) == UINT64_MAX);
     finish_pop(ring, pos);
