@@ -45,8 +45,6 @@ void kbench_throughput(void) {
     static gmk_kernel_t kernel;
     gmk_module_t *modules[] = {&work_bench};
     const gmk_boot_cfg_t cfg = {.arena_size = 8u << 20,
-                                .max_timers = 64,
-                                .ready_slots = 32768,
                                 .no_auto_modules = true,
                                 .pin_workers = true,
                                 .hang_ns = UINT64_MAX};
