@@ -117,8 +117,8 @@ size: lib ## bytes of code and data per object, lines of code per folder and of 
 	@echo
 	@scripts/code-lines --limit 10000 $(KERNEL_C) $(KERNEL_S) $(KERNEL_LDS)
 
-stack: lib ## deepest stack frames; fails when a function of engine/ takes over 2 KiB
-	@scripts/check-stack $(LIB_OUT)/obj
+stack: lib kernel ## deepest stack frames; fails when a function of the engine or kernel takes over 2 KiB
+	@scripts/check-stack $(LIB_OUT)/obj $(KERNEL_DIR)/obj
 
 docs: ## check that docs are whole, write the reference of the public API to build/docs/
 	@scripts/check-docs build/docs

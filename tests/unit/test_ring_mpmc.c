@@ -163,7 +163,7 @@ static void a_stopped_consumer_delays_only_the_reuse_of_its_cells(void **state) 
     assert_true(ring_full_mpmc(ring));
     assert_int_equal(ring_claim_pop(ring, 2, &pos), 2); /* stopped here, holds 0 and 1 */
     assert_int_equal(pop(ring), 2);
-    assert_false(push(ring, 4)); /* the next cell is one of the two */
+    assert_false(push(ring, 4));        /* the next cell is one of the two */
     assert_false(ring_full_mpmc(ring)); /* and yet there are fewer tasks than cells */
     assert_int_equal(pop(ring), 3);
     assert_true(pop(ring) == UINT64_MAX);
