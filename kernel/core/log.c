@@ -8,14 +8,14 @@
  * Memory is a ring of bytes. A writer reserves its place with one addition and then copies: no
  * lock, so that an NMI in the middle of it takes the next place and disturbs nobody. A reader may
  * meet a place whose copy is still under way and then sees older bytes there; it is text for
- * people, nothing is decided by it.
+ * people, nothing is decided by it. Likewise two writers meet when one is overtaken by a whole ring
+ * of text. So bytes are relaxed atomics: they order nothing, and none is torn.
  *
  * Any context. Not here: who gets the screen, see console.c. */
 #include "kernel/core/log.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "engine/log.h"
 #include "kernel/core/console.h"
@@ -23,15 +23,13 @@
 
 _Static_assert((KLOG_KEEP & (KLOG_KEEP - 1u)) == 0, "positions wrap by a mask");
 
-static char kept[KLOG_KEEP];
+static _Atomic char kept[KLOG_KEEP];
 static _Atomic uint64_t kept_end; /* bytes ever reserved */
 
-/* Copies into the ring at `position`, in at most two pieces. `length` <= KLOG_KEEP. */
+/* Copies into the ring at `position`. `length` <= KLOG_KEEP. */
 static void keep_at(uint64_t position, const char *text, size_t length) {
-    size_t at = position % KLOG_KEEP;
-    size_t first = length < KLOG_KEEP - at ? length : KLOG_KEEP - at;
-    memcpy(&kept[at], text, first);
-    memcpy(kept, text + first, length - first);
+    for (size_t i = 0; i < length; i++)
+        atomic_store_explicit(&kept[(position + i) % KLOG_KEEP], text[i], memory_order_relaxed);
 }
 
 void klog_write(const char *text, size_t length) {
@@ -69,6 +67,6 @@ size_t klog_tail(char *out, size_t size) {
     if (count > size)
         count = size;
     for (uint64_t i = 0; i < count; i++)
-        out[i] = kept[(end - count + i) % KLOG_KEEP];
+        out[i] = atomic_load_explicit(&kept[(end - count + i) % KLOG_KEEP], memory_order_relaxed);
     return (size_t)count;
 }
