@@ -32,7 +32,7 @@ struct cpu;
  *   void arch_relax(void)              the CPU spins
  *   struct cpu *arch_cpu(void)         this CPU's block (kernel/core/cpu.h). Stable only while
  *                                      IF is off or the thread is pinned.
- *   void *arch_phys(paddr_t)           the direct map's address of RAM (kernel/mem/layout)
+ *   void *arch_phys(paddr_t)           the direct map's address of RAM (layout.h)
  *   uint64_t arch_cycles(void)         raw counter, constant rate; not ordered with memory
  *   void arch_halt_forever(void)       IF off, sleeps until reset
  */

@@ -9,7 +9,7 @@
  * counted in `dropped_...`, so that the kernel can report it once it has a log.
  *
  * All addresses are physical. Text is copied in; modules stay where the loader put them and
- * their frames are not free memory until boot_modules_release(). */
+ * their frames are not free memory as long as the kernel may read them. */
 #pragma once
 
 #include <stdbool.h>
@@ -37,7 +37,7 @@ enum boot_range_kind {
 
 struct boot_range {
     uint64_t base;
-    uint64_t size; /* bytes; a road may deliver 0, overlaps and any order: memmap_clean() copes */
+    uint64_t size; /* bytes; a road may deliver 0, overlaps and any order: lib/memmap.h copes */
     uint32_t kind; /* enum boot_range_kind */
 };
 

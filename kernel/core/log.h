@@ -2,8 +2,8 @@
  *
  * A line is formatted into a buffer of its own and handed over whole, so lines of different CPUs
  * never mix. The last KLOG_KEEP bytes are kept in memory for kdb and panics. Usable in any
- * context from the first instruction of C on, in an NMI too: there it does not wait for the
- * lock of the screen (serial and memory are written without one).
+ * context from the first instruction of C on, in an NMI too: memory is written without a lock, and
+ * the wait for the consoles is bounded (console.h).
  *
  * The engine's own log (gmk_log) ends here through hal_log_write(). */
 #pragma once

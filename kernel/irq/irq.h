@@ -27,7 +27,10 @@ void irq_claim(unsigned vector, irq_fn fn, void *arg);
 /* The architecture's handler of an IPI ends here. */
 void ipi_received(enum arch_ipi ipi);
 
-/* Submits a task to the kernel's engine from a handler. As gmk_submit(); never blocks. */
+/* Submits a task to the kernel's engine from a handler, as that CPU's client of the engine. IF off;
+ * never blocks. As gmk_submit(); further EINVAL for a task of a group and a deterministic one, and
+ * EHALTED before the engine has started and once it halts; EAGAIN may come a little before the ring
+ * is full. docs/decisions/0010-interrupts-as-clients.md proves it safe. */
 int irq_submit(const gmk_task_t *task);
 
 /* Runs fn(arg) on every other online CPU, IF off there, and returns when each has. fn is short and
