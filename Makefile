@@ -18,15 +18,17 @@ include mk/test.mk
 include mk/check.mk
 include mk/install.mk
 include mk/kernel.mk
+include mk/user.mk
 -include mk/ktest.mk mk/image.mk mk/see.mk
 -include examples/examples.mk
 -include bench/bench.mk
 -include bench/kernel/kernel.mk
+-include bench/ipc/bench.mk
 
 all: lib $(EXAMPLES) ## build the library and the examples
 
 # On a terminal: Ctrl-A X ends the emulator, `poweroff` at the prompt the machine.
-run: kernel initrd | $(DEPS) ## boot the kernel in QEMU, with its monitor on this terminal
+run: kernel initrd | $(DEPS) ## boot the kernel in QEMU: its programs, then its monitor on this terminal
 	$(LIVE)scripts/qemu --kernel $(SEE_IMAGE) --initrd build/initrd.cpio --serial mon:stdio
 
 # bench/bench.mk defines run-bench. It looks for the peers when it is read, so it is read
@@ -44,8 +46,8 @@ help: ## show this list
 	@echo 'make <target> [CC=gcc|clang] [PROFILE=DEV|STANDARD|HARDENED] [SAN=address,undefined|thread]'
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' \
-		Makefile mk/build.mk mk/kernel.mk mk/image.mk mk/see.mk mk/test.mk mk/ktest.mk mk/check.mk \
-		mk/install.mk examples/examples.mk bench/kernel/kernel.mk
+		Makefile mk/build.mk mk/kernel.mk mk/user.mk mk/image.mk mk/see.mk mk/test.mk mk/ktest.mk mk/check.mk \
+		mk/install.mk examples/examples.mk bench/kernel/kernel.mk bench/ipc/bench.mk
 	@echo
 	@echo '  PROFILE    how much the library checks itself: STANDARD unless given, DEV for unit tests'
 	@echo '  SAN        sanitizer to build with; each choice has its own folder under build/'

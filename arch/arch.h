@@ -33,6 +33,8 @@ struct cpu;
  *   struct cpu *arch_cpu(void)         this CPU's block (kernel/core/cpu.h). Stable only while
  *                                      IF is off or the thread is pinned.
  *   void *arch_phys(paddr_t)           the direct map's address of RAM (layout.h)
+ *   void arch_page_clear(void *page)   a whole page of RAM; with a second one:
+ *   void arch_page_copy(void *to, const void *from)
  *   uint64_t arch_cycles(void)         raw counter, constant rate; not ordered with memory
  *   void arch_halt_forever(void)       IF off, sleeps until reset
  */
@@ -75,7 +77,7 @@ int arch_serial_on_input(void (*on_input)(void *arg), void *arg);
  * (kernel/mem/vm.c, shootdown.c) after changing or removing what was present. The caller holds
  * the lock of the space. Return GMK_OK or a GMK_E code. */
 
-enum page_prot { /* a page is always readable; W and X together is refused (GMK_EINVAL) */
+enum page_prot { /* a page is always readable; W and X together is refused (GMK_EINVAL) without WX */
                  PAGE_WRITE = 1u << 0,
                  PAGE_EXEC = 1u << 1,
                  PAGE_USER = 1u << 2,
@@ -83,6 +85,7 @@ enum page_prot { /* a page is always readable; W and X together is refused (GMK_
                  PAGE_DEVICE = 1u << 4, /* uncached */
                  PAGE_COMBINE =
                      1u << 5, /* write-combining, for framebuffers; DEVICE where there is none */
+                 PAGE_WX = 1u << 6, /* both is meant: a unit's program that makes code */
 };
 
 #define PAGE_SIZE    4096u
@@ -118,6 +121,18 @@ int arch_page_unmap(paddr_t root, vaddr_t va, paddr_t *pa, unsigned *level);
 int arch_page_protect(paddr_t root, vaddr_t va, unsigned prot);
 /* Splits a large leaf into 512 of the next smaller size. GMK_ENOENT, GMK_EINVAL (a 4 KiB one). */
 int arch_page_split(paddr_t root, vaddr_t va, page_table_alloc_fn alloc);
+/* Takes from every 4 KiB leaf in [va, end) the rights that `keep` (PAGE_WRITE, PAGE_EXEC) lacks, or
+ * with PAGE_GONE the leaf itself; as far as the visits go. Returns where it stopped: at `end`
+ * at the latest. */
+#define PAGE_GONE        UINT32_MAX
+#define PAGE_BATCH_PAGES 32u
+struct page_batch {
+    unsigned visits; /* leaves and holes that may still be looked at */
+    unsigned count;  /* leaves changed; of the first ones the addresses, to be flushed */
+    vaddr_t pages[PAGE_BATCH_PAGES];
+};
+vaddr_t arch_page_narrow(paddr_t root, vaddr_t va, vaddr_t end, unsigned keep,
+                         struct page_batch *batch);
 struct page_info {
     paddr_t pa; /* of the byte asked for */
     unsigned level;
@@ -161,6 +176,104 @@ void arch_context_init(struct arch_context *context, void *stack_top, void (*ent
                        void *arg);
 /* Saves the callee-saved registers in *from and continues *to. IF off on both sides. */
 void arch_context_switch(struct arch_context *from, const struct arch_context *to);
+
+/* ---- User mode ----------------------------------------------------------------------------------
+ *
+ * A user thread's kernel stack ends at thread->stack_top. While the thread is in the kernel there is a
+ * *user frame* right below that:
+ *   - of a system call: struct arch_user_frame (arch_user.h): the callee-saved registers, the return
+ *     address into user mode, and places for the results;
+ *   - of an interrupt, exception or foreign call: a whole struct arch_frame (a *full* frame).
+ * A thread *at the boundary* has a context that, when it is switched to, goes on from that frame: the
+ * frame is laid out so that its lower part is what arch_context_switch() leaves. Entry code calls
+ * with IF off; kernel code of a user thread keeps it off.
+ *
+ * Inline, in the folder's arch_user.h (which sees struct thread and struct cpu):
+ *   struct arch_user_frame *arch_user_frame(struct thread *t)
+ *   void arch_user_result(struct thread *t, uint64_t rax, uint64_t rdi, const uint64_t w[4])
+ *                                      what a system call of t returns; all result places are written
+ *   void arch_user_status(struct thread *t, int64_t rax)     the same, the others zero
+ *   _Noreturn void arch_user_leave(struct thread *t)         the current system call goes back with what
+ *                                      is in its frame; special bits are honoured. No lock held.
+ *   void arch_user_boundary(struct thread *t)                t's context = its system call's frame
+ *   void arch_user_again(struct thread *t, uint64_t rax, const uint64_t args[3])
+ *                                      t, at the boundary of its system call, makes it once more, with
+ *                                      these first arguments
+ *   bool arch_user_is_full(const struct thread *t)           of one that does not run: which frame it has
+ *   void arch_user_tls(uint64_t base)  the current thread's FS base, from now on
+ *   void arch_user_switch(struct cpu *cpu, struct thread *from, struct thread *to)
+ *                                      what a switch changes besides the stack: address space (only if
+ *                                      it differs), kernel stack of the next entry, TLS base (only if
+ *                                      it differs), vector registers (only between their users).
+ *                                      Either may be a thread of the kernel.
+ *   _Noreturn void arch_user_hand_over(struct thread *to, struct spinlock *a, struct spinlock *b)
+ *                                      leaves the current stack for good, then releases the locks (b
+ *                                      may be NULL), then goes on in user mode as `to`, which is at
+ *                                      the boundary of a system call and is cpu->current already. */
+
+struct thread;
+struct space;
+struct gmk_regs;
+struct arch_trap;
+
+/* Every CPU, once, by arch_features_init(): where system calls enter, what they clear. */
+void arch_user_init(void);
+/* Makes the context of a new thread: it begins in user mode at entry, with a clean register set but
+ * rdi = arg, rsi = msg, rdx = id. */
+void arch_user_start(struct thread *thread, uint64_t entry, uint64_t stack, uint64_t arg,
+                     uint64_t msg, uint64_t id);
+/* The current thread, in a full frame's handler: its context = that frame, at the boundary. */
+void arch_user_boundary_full(struct thread *thread, struct arch_frame *frame);
+/* Registers of a thread that does not run; of a system call's frame those that it keeps. Setting
+ * makes the frame a full one, and the wait that it was in is over: for stopped threads at no
+ * wait. GMK_EINVAL: rip not canonical or not in the user half. */
+void arch_regs_get(const struct thread *thread, struct gmk_regs *regs);
+int arch_regs_set(struct thread *thread, const struct gmk_regs *regs);
+/* The same for a full frame itself. */
+void arch_frame_regs_get(const struct arch_frame *frame, struct gmk_regs *regs);
+int arch_frame_regs_set(struct arch_frame *frame, const struct gmk_regs *regs);
+bool arch_frame_is_user(const struct arch_frame *frame);
+/* Was it a foreign system call? */
+bool arch_frame_is_foreign(const struct arch_frame *frame);
+/* What a foreign call returns: rax, when nothing else of the registers is set. */
+void arch_frame_result(struct arch_frame *frame, uint64_t rax);
+/* The full frame of a thread that does not run and has one. */
+struct arch_frame *arch_user_full_frame(const struct thread *thread);
+/* enum gmk_fault of an exception of user code; 0: none of these. */
+unsigned arch_fault_kind(const struct arch_frame *frame, const struct arch_trap *trap);
+
+/* Copies between the kernel and the current thread's user half, page faults resolved on the way.
+ * GMK_EFAULT: not wholly in the user half, or a page that cannot be had; then some bytes may have been
+ * copied. No lock held but such as space_fault() may come after; IF off. */
+int arch_copy_in(void *to, uint64_t user, size_t size);
+int arch_copy_out(uint64_t user, const void *from, size_t size);
+/* Compares a user word, as one access: for waits. */
+int arch_load_user32(uint64_t user, uint32_t *value);
+/* An exception of the kernel: was it in one of these copies? If so, arch_copy_fixup() makes *frame go on at
+ * its fix-up. By trap_handle(), which asks space_fault() in between. */
+bool arch_copy_active(const struct arch_frame *frame);
+bool arch_copy_fixup(struct arch_frame *frame);
+
+/* Boot CPU, once, as soon as the kernel has its own page tables: before any root is made. */
+void arch_space_init(void);
+/* A root whose kernel half is the kernel's; its user half is empty. 0: no frame. */
+paddr_t arch_space_new(page_table_alloc_fn alloc);
+/* Tags are below this; 1: CPUs know none. */
+unsigned arch_space_tags(void);
+/* Loads a root with its tag; keep: what is remembered under the tag is still right. */
+void arch_space_load(paddr_t root, uint16_t tag, bool keep);
+/* Vector registers. */
+size_t arch_fpu_size(void); /* of thread->fpu, 64-byte aligned */
+void arch_fpu_reset(void *block);
+void arch_fpu_forget(struct thread *thread); /* it ends: no CPU holds its registers for it any more */
+/* I/O ports; 1, 2 or 4 bytes. */
+uint32_t arch_io_in(uint16_t port, unsigned bytes);
+void arch_io_out(uint16_t port, unsigned bytes, uint32_t value);
+/* Does the range meet a port that the running kernel uses itself: its interrupt controller, its debug
+ * serial line? */
+bool arch_io_reserved(unsigned first, unsigned count);
+/* 64 bits, as random as this CPU can: RDRAND, else mixed from its counters. */
+uint64_t arch_random(void);
 
 /* ---- Interrupts --------------------------------------------------------------------------------- */
 
@@ -238,9 +351,12 @@ enum arch_trap_kind {
 };
 struct arch_trap {
     enum arch_trap_kind kind;
-    char name[72];   /* "divide error", "general protection, selector 0x18 of the GDT" */
     vaddr_t stack;   /* stack pointer of the interrupted code */
     vaddr_t address; /* FAULT, and DOUBLE where one led to it: the address touched */
     bool write, exec, present, user; /* FAULT */
+    int status; /* FAULT of user code: why space_fault() refused */
 };
 void arch_trap_decode(const struct arch_frame *frame, struct arch_trap *trap);
+/* "divide error", "general protection, selector 0x18 of the GDT"; ARCH_TRAP_NAME_MAX is enough. */
+#define ARCH_TRAP_NAME_MAX 72u
+void arch_trap_name(const struct arch_frame *frame, char *out, size_t size);

@@ -59,9 +59,9 @@ static int boot_system_channels(struct agent *a) {
     uint32_t slots = layout_system_slots(&a->eng->cfg);
     uint32_t options = GMK_CHAN_FANOUT | GMK_CHAN_LOSSY;
     uint32_t dropped = 0, error = 0;
-    int status = chan_open(a, "sys.dropped", 0, options, slots, &dropped);
+    int status = chan_open(a, "sys.dropped", 0, options, slots, 0, &dropped);
     if (status == GMK_OK)
-        status = chan_open(a, "sys.error", 0, options, slots, &error);
+        status = chan_open(a, "sys.error", 0, options, slots, 0, &error);
     K_ASSERT(status != GMK_OK || (dropped == GMK_CHAN_SYS_DROPPED && error == GMK_CHAN_SYS_ERROR),
              "the system's channels are the first");
     return status;
@@ -72,9 +72,9 @@ static int boot_channel(struct agent *a, uint16_t m, const gmk_chan_decl_t *decl
     struct engine *eng = a->eng;
     const gmk_module_t *module = eng->modules.entries[m].module;
     uint32_t id;
-    int status = chan_find(eng, decl->name, &id);
+    int status = chan_find(eng, decl->name, &id, NULL);
     if (status == GMK_ENOENT)
-        status = chan_open(a, decl->name, decl->type, decl->options, decl->slots, &id);
+        status = chan_open(a, decl->name, decl->type, decl->options, decl->slots, 0, &id);
     if (status == GMK_OK && decl->dir == GMK_IN) {
         const gmk_handler_reg_t *own = module_handler(module, decl->type);
         struct sub_request request = {
@@ -344,6 +344,7 @@ int gmk_halt(gmk_kernel_t *kernel) {
     struct engine *eng = a->eng;
     wake_everyone(eng); /* clients that wait inside leave: the gate is about to shut */
     leave_running(eng);
+    chan_end_pulled(a);
     timer_drop_waiting(a);
     bool in_time = drain(a, eng->cfg.halt_timeout_ns) == GMK_OK;
     if (!in_time) /* from here on what is gathered ends as a dead letter, without running */

@@ -14,25 +14,29 @@ static struct channel *find_locked(struct engine *eng, const char *name) {
     return NULL;
 }
 
-int chan_find(struct engine *eng, const char *name, uint32_t *out_id) {
+int chan_find(struct engine *eng, const char *name, uint32_t *out_id, uint64_t *out_shape) {
     if (name == NULL || out_id == NULL)
         return GMK_EINVAL;
-    hal_lock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
     struct channel *ch = find_locked(eng, name);
     if (ch != NULL)
         *out_id = ch->id;
-    hal_unlock(&eng->channel_lock);
+    if (ch != NULL && out_shape != NULL)
+        *out_shape = chan_shape(eng, ch->id);
+    hal_short_unlock(&eng->channel_lock);
     return ch != NULL ? GMK_OK : GMK_ENOENT;
 }
+
+#define CHAN_OPTIONS (GMK_CHAN_FANOUT | GMK_CHAN_LOSSY | GMK_CHAN_REPLAY | GMK_CHAN_LOOSE)
 
 static int check_open(struct engine *eng, const char *name, uint32_t type, uint32_t options,
                       uint32_t slots) {
     if (name == NULL || !module_name_fits(name))
         return GMK_EINVAL;
     bool system = module_chan_is_engines(name);
-    if ((type == 0 && !system) || type >= GMK_TYPES_MAX)
+    if ((type == 0 && !system && !(options & GMK_CHAN_LOOSE)) || type >= GMK_TYPES_MAX)
         return GMK_EINVAL;
-    if (options & ~(uint32_t)(GMK_CHAN_FANOUT | GMK_CHAN_LOSSY | GMK_CHAN_REPLAY))
+    if (options & ~(uint32_t)CHAN_OPTIONS)
         return GMK_EINVAL;
     if ((options & GMK_CHAN_LOSSY) && (options & GMK_CHAN_REPLAY))
         return GMK_EINVAL; /* what is kept until acknowledged cannot give way */
@@ -61,8 +65,10 @@ static const char *label_of(struct channel *ch, const char *name) {
 
 /* Everything but the shape, which opens it. */
 static void fill(struct channel *ch, const char *name, uint32_t type, uint32_t options,
-                 uint32_t slots, uint64_t base) {
+                 uint32_t slots, uint64_t bytes, uint64_t base) {
     ch->slots = slots;
+    ch->bytes_max = bytes;
+    ch->limit = shape_limit(shape_make(0, type, options, slots), false);
     ch->type = type;
     ch->options = options;
     ch->base = base;
@@ -72,15 +78,19 @@ static void fill(struct channel *ch, const char *name, uint32_t type, uint32_t o
     atomic_store_explicit(&ch->gate, base, memory_order_relaxed);
     atomic_store_explicit(&ch->urgent_end, base, memory_order_relaxed);
     atomic_store_explicit(&ch->refused, 0, memory_order_relaxed);
+    atomic_store_explicit(&ch->bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&ch->room, NULL, memory_order_relaxed);
     atomic_store_explicit(&ch->tick, UINT64_MAX, memory_order_relaxed);
     /* Release pairs with claim(): who sees this tail does not see the last shape any more. */
     atomic_store_explicit(&ch->tail, base << CHAN_POS_SHIFT, memory_order_release);
 }
 
 static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_t options,
-                       uint32_t slots, uint32_t *out_id) {
+                       uint32_t slots, uint64_t bytes, uint32_t *out_id) {
     struct engine *eng = a->eng;
     int status = check_open(eng, name, type, options, slots);
+    if (bytes != 0 && (options & GMK_CHAN_REPLAY))
+        status = GMK_EINVAL; /* what is taken stays: there the slots are the bound */
     if (status != GMK_OK)
         return status;
     uint32_t id = 1;
@@ -98,7 +108,7 @@ static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_
     ch->cells = make_log(eng, slots, base);
     if (ch->cells == NULL)
         return GMK_ENOMEM;
-    if (type != 0)
+    if (type != 0 && !(options & GMK_CHAN_LOOSE))
         status = type_add(eng, type, NULL, label_of(ch, name), a->ctx->module);
     if (status != GMK_OK) {
         carve_give_log(&eng->arena.carve, ch->cells, slots * sizeof(*ch->cells));
@@ -106,7 +116,7 @@ static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_
     }
     if (ch->opening == 0)
         ch->id = (uint16_t)id;
-    fill(ch, name, type, options, slots, base);
+    fill(ch, name, type, options, slots, bytes, base);
     atomic_store_explicit(&ch->shape, shape_make(++ch->opening, type, options, slots),
                           memory_order_release);
     *out_id = id;
@@ -115,14 +125,14 @@ static int open_locked(struct agent *a, const char *name, uint32_t type, uint32_
 }
 
 int chan_open(struct agent *a, const char *name, uint32_t type, uint32_t options, uint32_t slots,
-              uint32_t *out_id) {
+              uint64_t bytes, uint32_t *out_id) {
     struct engine *eng = a->eng;
     if (out_id == NULL)
         return GMK_EINVAL;
-    hal_lock(&eng->channel_lock);
-    int status =
-        open_locked(a, name, type, options, slots != 0 ? slots : eng->cfg.channel_slots, out_id);
-    hal_unlock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
+    int status = open_locked(a, name, type, options, slots != 0 ? slots : eng->cfg.channel_slots,
+                             bytes, out_id);
+    hal_short_unlock(&eng->channel_lock);
     return status;
 }
 
@@ -134,10 +144,10 @@ void chan_release_if_done(struct engine *eng, struct channel *ch) {
     carve_give_log(&eng->arena.carve, ch->cells, ch->slots * sizeof(*ch->cells));
 }
 
-int chan_close(struct agent *a, uint32_t id) {
+int chan_close(struct agent *a, uint32_t id, uint64_t shape) {
     struct engine *eng = a->eng;
-    hal_lock(&eng->channel_lock);
-    struct channel *ch = chan_at(eng, id);
+    hal_short_lock(&eng->channel_lock);
+    struct channel *ch = shape == 0 || chan_shape(eng, id) == shape ? chan_at(eng, id) : NULL;
     int status = ch == NULL ? GMK_ENOENT : GMK_OK;
     if (ch != NULL) {
         /* C4: a subscription that goes idle sees it, or is seen idle by chan_nudge() below. */
@@ -147,7 +157,7 @@ int chan_close(struct agent *a, uint32_t id) {
         else
             chan_release_if_done(eng, ch);
     }
-    hal_unlock(&eng->channel_lock);
+    hal_short_unlock(&eng->channel_lock);
     if (status != GMK_OK)
         return status;
     trace_event(&a->trace, TRACE_CLOSE, id);
@@ -163,7 +173,7 @@ static uint64_t distance(const struct channel *ch, uint64_t at) {
 
 int chan_stats(struct engine *eng, uint32_t id, gmk_chan_stats_t *out) {
     int status = out == NULL ? GMK_EINVAL : GMK_ENOENT;
-    hal_lock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
     struct channel *ch = out != NULL ? chan_at(eng, id) : NULL;
     if (ch != NULL) {
         uint64_t tail = atomic_load_explicit(&ch->tail, memory_order_acquire);
@@ -187,6 +197,6 @@ int chan_stats(struct engine *eng, uint32_t id, gmk_chan_stats_t *out) {
         }
         status = GMK_OK;
     }
-    hal_unlock(&eng->channel_lock);
+    hal_short_unlock(&eng->channel_lock);
     return status;
 }

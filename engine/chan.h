@@ -33,7 +33,7 @@
  *
  * The subscription's state is one word, [ tokens : 16 | urgent : 1 | kind : 8 ]. Tokens are
  * counted, so a subscription ends only when none is out, and its memory can serve the next
- * one. Ordered: one token, or two when a message of priority 0 came while the first one
+ * one. A pulled subscription has none until it ends. Ordered: one token, or two when a message of priority 0 came while the first one
  * waits in a slower queue. Parallel: up to one per worker.
  *
  *   FREE --subscribe--> IDLE --sub_schedule()--> QUEUED --token arrives--> RUNNING
@@ -41,6 +41,9 @@
  *   RUNNING --sub_wait_for()--> WAITING --the timer's token--> RUNNING
  *   RUNNING --sub_schedule()--> AGAIN --sub_idle()--> RUNNING
  *   RUNNING, or PARALLEL without tokens --sub_end_if_done()--> ENDING --> FREE
+ *
+ *   FREE --subscribe--> PULL_WAITS <--chan_pull() found nothing / sub_schedule() wakes--> PULLED
+ *   PULLED or PULL_WAITS --sub_to_workers(): cut, or closed and drained--> QUEUED, as above
  *
  * No lost wake-up. A sender writes the cell's turn, then, behind a full barrier, looks at the
  * state and changes it: a running subscription that looked too early cannot go idle any more
@@ -99,7 +102,9 @@ enum sub_kind {
     SUB_AGAIN,    /* the same, and something came since it last looked */
     SUB_WAITING,  /* its message waits for its time (retry, yield_at): that timer's token goes on */
     SUB_PARALLEL, /* only the tokens count */
-    SUB_ENDING    /* sub_end_if_done() decides */
+    SUB_PULLED,   /* chan_pull() takes from it, when it likes */
+    SUB_PULL_WAITS, /* the same, and the next message calls the waker */
+    SUB_ENDING      /* sub_end_if_done() decides */
 };
 #define SUB_KIND(word)   ((word)&0xffu)
 #define SUB_URGENT       0x100u /* with SUB_QUEUED: one of the tokens is of priority 0 */
@@ -118,16 +123,19 @@ struct chan_sub {
     _Atomic uint64_t dropped;
     _Atomic uint32_t running; /* pins: messages of a shared cursor that have not ended, looks */
     _Atomic uint32_t holder;  /* ordered: agent whose handler runs, index + 1; 0 = none */
-    bool holds;               /* `held` is in use; token holder only, as what follows */
-    uint8_t patience;         /* how often it may yet linger in vain */
-    uint64_t expected;        /* position of the next message if none was lost */
-    uint64_t fresh;           /* replay: positions below it were delivered before */
-    gmk_task_t held;          /* ordered: a message that gave way or waits for its retry */
+    _Atomic uint32_t late;    /* tokens that no queue took (late_push()) */
+    struct chan_sub *late_next;
+    bool holds;        /* `held` is in use; token holder only, as what follows */
+    uint8_t patience;  /* how often it may yet linger in vain */
+    uint64_t expected; /* position of the next message if none was lost */
+    uint64_t fresh;    /* replay: positions below it were delivered before */
+    gmk_task_t held;   /* ordered: a message that gave way or waits for its retry */
     /* Set by subscribe, constant while in use, but for `end`. */
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t end; /* position it ends at, or UINT64_MAX */
     gmk_handler_fn fn;
     gmk_handler_fn on_error;
-    void *user; /* ctx->state of the handler */
+    _Atomic(gmk_waker_t *) waker; /* pulled: called instead of a worker; NULL: handled */
+    void *user;                   /* ctx->state of the handler */
     uint64_t start;
     uint16_t module;
     uint16_t trace_name;
@@ -136,6 +144,7 @@ struct chan_sub {
     uint8_t index;  /* 0-based; tasks carry index + 1 */
     bool of_module; /* the handler's state is its module's */
     bool exclusive; /* only the token holder moves the cursor */
+    bool plain;     /* exclusive, and what is taken is gone */
 };
 
 struct channel {
@@ -143,6 +152,7 @@ struct channel {
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t gate; /* cached minimum of the cursors */
     _Atomic uint64_t urgent_end; /* positions below it may hold messages of priority 0 */
     _Atomic uint64_t refused;
+    _Atomic uint64_t bytes; /* of payloads in the log, once per subscription; if bytes_max != 0 */
     /* Deterministic mode: where the log ended when this tick began. */
     _Atomic uint64_t tick;
     _Atomic uint64_t tick_end;
@@ -150,13 +160,16 @@ struct channel {
     alignas(GMK_FALSE_SHARING) _Atomic uint64_t shape; /* 0: not open */
     _Atomic uint32_t live;    /* bit per subscription slot in use; changes under the lock */
     _Atomic uint32_t waiting; /* a sender waits for room (its ticket); who makes room clears it */
-    uint16_t id;              /* constant since the first opening */
-    uint32_t opening;         /* how often this id was opened; under the lock */
+    _Atomic(gmk_waker_t *) room; /* told of room along with those that wait */
+    uint16_t id;                 /* constant since the first opening */
+    uint32_t opening;            /* how often this id was opened; under the lock */
     /* Constant while open. For subscriptions, and for senders that have claimed. */
     uint32_t type; /* 0: any (the system's channels) */
     uint32_t options;
     union chan_cell *cells;
     uint64_t slots;
+    uint64_t bytes_max;        /* 0: no bound */
+    uint64_t limit;            /* slots for messages that are not of priority 0 */
     uint64_t base;             /* position of the first message since it was opened */
     uint64_t delivered_before; /* by subscriptions that ended; under the lock */
     uint64_t dropped_before;
@@ -237,10 +250,16 @@ static inline bool sub_is_cut(const struct chan_sub *sub) {
 
 /* ---- Registry (chan.c); these take the channel lock -------------------------------- */
 
+/* `bytes`: as gmk_chan_open_bounded(). */
 int chan_open(struct agent *a, const char *name, uint32_t type, uint32_t options, uint32_t slots,
-              uint32_t *out_id);
-int chan_find(struct engine *eng, const char *name, uint32_t *out_id);
-int chan_close(struct agent *a, uint32_t id);
+              uint64_t bytes, uint32_t *out_id);
+/* *out_shape may be NULL; later calls that get it are meant for this very channel. */
+int chan_find(struct engine *eng, const char *name, uint32_t *out_id, uint64_t *out_shape);
+/* `shape` 0: whatever channel has the id. */
+int chan_close(struct agent *a, uint32_t id, uint64_t shape);
+/* Every pulled subscription becomes the workers', who drop what is left. The engine halts, and nobody
+ * can pull any more. */
+void chan_end_pulled(struct agent *a);
 int chan_stats(struct engine *eng, uint32_t id, gmk_chan_stats_t *out);
 
 /* Loops over the live subscriptions. One that comes or goes meanwhile may or may not be
@@ -263,6 +282,9 @@ void chan_release_if_done(struct engine *eng, struct channel *ch);
 /* ---- Sending (chan_send.c) ----------------------------------------------------------- */
 
 int chan_emit_n(struct agent *a, uint32_t id, const gmk_task_t *tasks, uint32_t count);
+/* The same to the very channel that had this shape: ENOENT when the id is another's by now. */
+int chan_emit_to(struct agent *a, uint32_t id, uint64_t shape, const gmk_task_t *tasks,
+                 uint32_t count);
 int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t timeout_ns);
 
 /* An ended task to a system channel. GMK_OK: the channel owns the payload now. */
@@ -273,7 +295,9 @@ int chan_send_letter(struct agent *a, uint32_t id, const gmk_task_t *task);
 struct sub_request {
     gmk_handler_fn fn;
     gmk_handler_fn on_error;
+    gmk_waker_t *waker; /* pulled: instead of fn */
     void *user;
+    uint64_t shape; /* of the channel that is meant; 0: whatever has the id */
     uint32_t options;
     uint16_t module;
     bool of_module; /* the handler's state is its module's, whatever `user` says */
@@ -281,6 +305,8 @@ struct sub_request {
 int chan_subscribe(struct agent *a, uint32_t id, const struct sub_request *request,
                    uint32_t *out_sub);
 int chan_unsubscribe(struct agent *a, uint32_t id, uint32_t index);
+/* NULL: the channel has no such subscription. */
+struct chan_sub *sub_at(struct channel *ch, uint32_t index);
 void chan_nudge(struct agent *a, struct channel *ch);
 int chan_ack(struct agent *a, uint32_t id, uint32_t index, uint64_t seq);
 int chan_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq);
@@ -311,6 +337,68 @@ void sub_unpin(struct agent *a, struct chan_sub *sub);
 
 /* Room was made: senders that sleep look again. The caller keeps the channel from ending. */
 void chan_made_room(struct agent *a, struct channel *ch);
+
+/* Would a send be answered with EAGAIN? */
+bool chan_is_full(struct agent *a, uint32_t id, uint64_t shape, const gmk_task_t *task);
+/* As gmk_chan_want_room(). */
+int chan_want_room(struct agent *a, uint32_t id, uint64_t shape, const gmk_task_t *task);
+
+/* Tells the channel's listener that a send may do now. */
+static inline void chan_tell_room(struct channel *ch) {
+    /* Acquire pairs with chan_on_room(): it is complete. */
+    gmk_waker_t *room = atomic_load_explicit(&ch->room, memory_order_acquire);
+    if (GMK_UNLIKELY(room != NULL))
+        room->wake(room);
+}
+
+/* What a payload counts in a bounded log: the size of the block that holds it. (In DEV it may be the
+ * next larger one, but the bound means the same everywhere.) */
+static inline uint64_t chan_weight(uint64_t len) {
+    return len == 0 ? 0 : block_bin_size(block_bin(len));
+}
+
+/* A payload enters a bounded log, if it fits; leaves it. */
+static inline bool chan_bytes_enter(struct channel *ch, uint32_t len) {
+    if (GMK_LIKELY(ch->bytes_max == 0))
+        return true;
+    uint64_t weight = chan_weight(len);
+    /* Relaxed: a quota. Add first, so that racing senders cannot both pass. */
+    uint64_t before = atomic_fetch_add_explicit(&ch->bytes, weight, memory_order_relaxed);
+    if (before <= ch->bytes_max && weight <= ch->bytes_max - before)
+        return true;
+    atomic_fetch_sub_explicit(&ch->bytes, weight, memory_order_relaxed);
+    return false;
+}
+static inline void chan_bytes_leave(struct channel *ch, uint32_t len) {
+    if (GMK_UNLIKELY(ch->bytes_max != 0))
+        atomic_fetch_sub_explicit(&ch->bytes, chan_weight(len), memory_order_relaxed);
+}
+
+/* Is there a published message at the cursor that the subscription is to have? */
+bool sub_has_next(const struct channel *ch, const struct chan_sub *sub);
+
+/* The next message of an ordered or pulled subscription, and how many were lost before it. Its
+ * holder only. */
+bool sub_take(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_task_t *out,
+              uint64_t *lost);
+
+/* ---- Pulling (chan_pull.c) ---------------------------------------------------------------- */
+
+/* As gmk_chan_pull(); *lost: messages lost before it. */
+int chan_pull(struct agent *a, uint32_t id, uint32_t index, uint32_t len_max, gmk_task_t *out,
+              uint64_t *lost);
+/* Is there something for chan_pull()? */
+bool chan_waits(struct agent *a, uint32_t id, uint32_t index);
+int chan_on_room(struct agent *a, uint32_t id, gmk_waker_t *room);
+
+/* A pulled subscription that was cut, or has nothing left, becomes one that the workers end. */
+void sub_to_workers(struct agent *a, struct chan_sub *sub);
+
+static inline bool sub_is_pulled(const struct chan_sub *sub) {
+    return atomic_load_explicit(&sub->waker, memory_order_relaxed) != NULL;
+}
+
+/* ---- Out of turn (chan_run.c) --------------------------------------------------------------- */
 
 /* Takes an ordered subscription out of turn, from wherever it rests. False: it is held. A
  * token that was out for it will find nothing to do. */

@@ -37,18 +37,28 @@ static bool may_use(const struct agent *a, const gmk_ctx_t *ctx, uint32_t chan) 
 int gmk_chan_open(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options, uint32_t slots,
                   uint32_t *out_chan) {
     CHAN_CALL(ctx, sandbox_chan_open(ctx->sandbox, name, type, out_chan),
-              may_open(name) ? chan_open(a, name, type, options, slots, out_chan) : GMK_EPERM);
+              may_open(name) ? chan_open(a, name, type, options, slots, 0, out_chan) : GMK_EPERM);
+}
+
+int gmk_chan_open_bounded(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options,
+                          uint32_t slots, uint64_t bytes, uint32_t *out_chan) {
+    CHAN_CALL(ctx, sandbox_chan_open(ctx->sandbox, name, type, out_chan),
+              may_open(name) ? chan_open(a, name, type, options, slots, bytes, out_chan)
+                             : GMK_EPERM);
 }
 
 int gmk_chan_find(gmk_ctx_t *ctx, const char *name, uint32_t *out_chan) {
     CHAN_CALL(ctx, sandbox_chan_find(ctx->sandbox, name, out_chan),
-              chan_find(a->eng, name, out_chan));
+              chan_find(a->eng, name, out_chan, NULL));
 }
 
 int gmk_chan_sub(gmk_ctx_t *ctx, uint32_t chan, gmk_handler_fn fn, gmk_handler_fn on_error,
                  void *state, uint32_t options, uint32_t *out_sub) {
-    struct sub_request request = {fn,   on_error, state, options, ctx != NULL ? ctx->module : 0,
-                                  false};
+    struct sub_request request = {.fn = fn,
+                                  .on_error = on_error,
+                                  .user = state,
+                                  .options = options,
+                                  .module = ctx != NULL ? ctx->module : 0};
     CHAN_CALL(ctx, sandbox_chan_sub(ctx->sandbox, chan, out_sub),
               may_use(a, ctx, chan) ? chan_subscribe(a, chan, &request, out_sub) : GMK_EPERM);
 }
@@ -59,7 +69,7 @@ int gmk_chan_unsub(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub) {
 
 int gmk_chan_close(gmk_ctx_t *ctx, uint32_t chan) {
     CHAN_CALL(ctx, sandbox_chan_close(ctx->sandbox, chan),
-              is_system(chan) ? GMK_EPERM : chan_close(a, chan));
+              is_system(chan) ? GMK_EPERM : chan_close(a, chan, 0));
 }
 
 int gmk_chan_emit(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task) {
@@ -89,6 +99,42 @@ int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task, uint64_
     CHAN_CALL(ctx, chan != 0 ? sandbox_emit(ctx->sandbox, chan, task, 0) : GMK_ENOENT,
               may_use(a, ctx, chan) ? chan_send(a, chan, task, timeout_ns) : GMK_EPERM);
 }
+
+/* ---- Without a handler; the sandbox runs handlers only ------------------------------------ */
+
+int gmk_chan_sub_pull(gmk_ctx_t *ctx, uint32_t chan, gmk_waker_t *waker, uint32_t *out_sub) {
+    struct sub_request request = {.waker = waker, .module = ctx != NULL ? ctx->module : 0};
+    CHAN_CALL(ctx, GMK_ENOTSUP,
+              may_use(a, ctx, chan) ? chan_subscribe(a, chan, &request, out_sub) : GMK_EPERM);
+}
+
+int gmk_chan_pull(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint32_t len_max, gmk_task_t *out) {
+    uint64_t lost = 0;
+    int status;
+    if (GMK_UNLIKELY(ctx == NULL || out == NULL))
+        return GMK_EINVAL;
+    if (GMK_UNLIKELY(ctx->sandbox != NULL))
+        return GMK_ENOTSUP;
+    struct agent *a = agent_enter_ctx(ctx, &status);
+    if (GMK_UNLIKELY(a == NULL))
+        return status;
+    status = chan_pull(a, chan, sub, len_max, out, &lost);
+    ctx->lost = lost;
+    agent_leave(a);
+    return status;
+}
+
+int gmk_chan_on_room(gmk_ctx_t *ctx, uint32_t chan, gmk_waker_t *room) {
+    CHAN_CALL(ctx, GMK_ENOTSUP, may_use(a, ctx, chan) ? chan_on_room(a, chan, room) : GMK_EPERM);
+}
+
+int gmk_chan_want_room(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task) {
+    if (task == NULL)
+        return GMK_EINVAL;
+    CHAN_CALL(ctx, GMK_ENOTSUP, chan_want_room(a, chan, chan_shape(a->eng, chan), task));
+}
+
+/* ---- Replay and statistics ------------------------------------------------------------------ */
 
 int gmk_chan_ack(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint64_t seq) {
     CHAN_CALL(ctx, sandbox_chan_ack(ctx->sandbox, chan, sub), chan_ack(a, chan, sub, seq));

@@ -58,9 +58,19 @@ static uint32_t scheduled(const struct engine *eng, uint32_t state, unsigned pri
                    : state;
     case SUB_RUNNING:
         return state + ((uint32_t)SUB_AGAIN - SUB_RUNNING);
+    case SUB_PULL_WAITS:
+        return state - ((uint32_t)SUB_PULL_WAITS - SUB_PULLED);
     default:
         return state;
     }
+}
+
+/* Somebody pulled in vain; or, if the subscription has ended meanwhile, its next user is called for nothing. */
+static void sub_wake(struct chan_sub *sub) {
+    /* Acquire pairs with the release of the state in subscribe_locked(): it is complete. */
+    gmk_waker_t *waker = atomic_load_explicit(&sub->waker, memory_order_acquire);
+    if (GMK_LIKELY(waker != NULL))
+        waker->wake(waker);
 }
 
 void sub_schedule(struct agent *a, struct chan_sub *sub, unsigned priority) {
@@ -73,6 +83,8 @@ void sub_schedule(struct agent *a, struct chan_sub *sub, unsigned priority) {
         /* Release/acquire: the state hands the subscription from worker to worker. */
     } while (!atomic_compare_exchange_weak_explicit(&sub->state, &state, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
+    if (SUB_KIND(next) == SUB_PULLED)
+        sub_wake(sub);
     if (SUB_TOKENS(next) == SUB_TOKENS(state))
         return;
     if (SUB_KIND(next) == SUB_PARALLEL)
@@ -124,6 +136,7 @@ bool sub_claim(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_ta
         if (atomic_compare_exchange_weak_explicit(&sub->cursor, &at, at + 1, memory_order_acq_rel,
                                                   memory_order_acquire)) {
             out->sub = (uint8_t)(sub->index + 1);
+            chan_bytes_leave(ch, out->len);
             return true;
         }
     }
@@ -142,11 +155,11 @@ static void replay_taken(struct agent *a, struct chan_sub *sub, gmk_task_t *task
         sub->fresh = task->seq;
 }
 
-/* The next message of an ordered subscription, and how many were lost before it. */
-static bool take_ordered(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_task_t *out,
-                         uint64_t *lost) {
+bool sub_take(struct agent *a, struct channel *ch, struct chan_sub *sub, gmk_task_t *out,
+              uint64_t *lost) {
     *lost = 0;
-    if (is_of_next_tick(a, ch, sub))
+    if (GMK_UNLIKELY(a->eng->cfg.deterministic) && !sub_is_pulled(sub) &&
+        is_of_next_tick(a, ch, sub))
         return false;
     if (GMK_LIKELY(sub->exclusive)) {
         uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_relaxed);
@@ -156,6 +169,7 @@ static bool take_ordered(struct agent *a, struct channel *ch, struct chan_sub *s
         if (GMK_UNLIKELY(ch->options & GMK_CHAN_REPLAY))
             replay_taken(a, sub, out); /* before the store: an acknowledgement may follow it */
         atomic_store_explicit(&sub->cursor, at + 1, memory_order_release); /* C1 */
+        chan_bytes_leave(ch, out->len);
     } else {
         if (!sub_claim(a, ch, sub, out))
             return false;
@@ -264,7 +278,7 @@ bool sub_is_done(const struct channel *ch, const struct chan_sub *sub) {
             atomic_load_explicit(&sub->acked, memory_order_acquire) == at);
 }
 
-static bool has_next(const struct channel *ch, const struct chan_sub *sub) {
+bool sub_has_next(const struct channel *ch, const struct chan_sub *sub) {
     uint64_t at = atomic_load_explicit(&sub->cursor, memory_order_acquire);
     return at < atomic_load_explicit(&sub->end, memory_order_acquire) && is_published(ch, at);
 }
@@ -276,7 +290,7 @@ static bool linger(struct agent *a, const struct channel *ch, struct chan_sub *s
     if (sub->patience == 0 || a->depth != 0 || a->eng->cfg.deterministic || gather_visible(a))
         return false;
     for (uint32_t i = 0; i < CHAN_LINGER; i++) {
-        if (has_next(ch, sub)) {
+        if (sub_has_next(ch, sub)) {
             sub->patience = CHAN_PATIENCE;
             return true;
         }
@@ -398,7 +412,7 @@ static void run_ordered(struct agent *a, struct channel *ch, struct chan_sub *su
             sub->holds = false;
             task = sub->held;
             lost = 0;
-        } else if (!take_ordered(a, ch, sub, &task, &lost)) {
+        } else if (!sub_take(a, ch, sub, &task, &lost)) {
             if (!ran_dry(a, ch, sub, batch, priority))
                 return;
             continue;
@@ -443,7 +457,7 @@ static void retire_token(struct agent *a, struct channel *ch, struct chan_sub *s
     atomic_fetch_add_explicit(&sub->running, 1, memory_order_seq_cst);
     uint32_t before = atomic_fetch_sub_explicit(&sub->state, SUB_TOKEN, memory_order_seq_cst);
     hal_fence(); /* C4: the count, then the turn */
-    bool more = has_next(ch, sub);
+    bool more = sub_has_next(ch, sub);
     bool done = SUB_TOKENS(before) == 1 && sub_is_done(ch, sub);
     sub_unpin(a, sub);
     if (more)

@@ -139,6 +139,9 @@ static void account(struct agent *a, const gmk_task_t *task, uint32_t subs) {
         int status = block_retain(&a->eng->arena.blocks, task->payload, subs - 1);
         K_ASSERT(status == GMK_OK, "the sender holds a reference");
     }
+    if (GMK_UNLIKELY(subs > 1 && a->eng->channels[task->channel].bytes_max != 0))
+        atomic_fetch_add_explicit(&a->eng->channels[task->channel].bytes,
+                                  (subs - 1) * chan_weight(task->len), memory_order_relaxed);
     for (uint32_t i = 0; task->group != 0 && i < subs; i++)
         group_spawn(a, task->group);
     for (uint32_t i = 1; a->eng->count_inflight && i < subs; i++)
@@ -146,10 +149,16 @@ static void account(struct agent *a, const gmk_task_t *task, uint32_t subs) {
     agent_count(a, task, COUNT_EMITTED, subs);
 }
 
+static bool carries(struct engine *eng, uint64_t shape, uint32_t type) {
+    if (shape_type(shape) != 0)
+        return shape_type(shape) == type;
+    return engine_type_index(eng, type) != 0 ||
+           (shape_options(shape) & GMK_CHAN_LOOSE && type != 0 && type < GMK_TYPES_MAX);
+}
+
 /* May this task travel on this channel? */
 static int check(struct agent *a, uint64_t shape, const gmk_task_t *task) {
-    if (shape_type(shape) != task->type &&
-        (shape_type(shape) != 0 || engine_type_index(a->eng, task->type) == 0))
+    if (!carries(a->eng, shape, task->type))
         return GMK_ETYPE;
     if ((task->flags & ~GMK_TASK_USER_FLAGS) != 0 ||
         (task->flags & GMK_TASK_PRIO_MASK) > GMK_PRIORITIES)
@@ -185,6 +194,7 @@ static void drop_unheard(struct agent *a, struct channel *ch, const gmk_task_t *
     gmk_task_t copy = message(ch, task, 0);
     copy.seq = 0;
     account(a, &copy, 1);
+    chan_bytes_leave(ch, copy.len);
     task_dropped(a, &copy, GMK_DROP_CLOSED);
 }
 
@@ -215,8 +225,8 @@ static int64_t send_run(struct agent *a, struct channel *ch, uint64_t shape,
 }
 
 /* Messages from the first on that can share one claim: checked, admitted, same urgency. */
-static uint32_t admit_run(struct agent *a, uint64_t shape, const gmk_task_t *tasks, uint32_t count,
-                          int *why) {
+static uint32_t admit_run(struct agent *a, struct channel *ch, uint64_t shape,
+                          const gmk_task_t *tasks, uint32_t count, int *why) {
     uint32_t run = 0;
     *why = GMK_OK;
     while (run < count &&
@@ -224,6 +234,10 @@ static uint32_t admit_run(struct agent *a, uint64_t shape, const gmk_task_t *tas
         *why = check(a, shape, &tasks[run]);
         if (*why == GMK_OK && !tenant_enter(a->eng, tasks[run].tenant))
             *why = GMK_ELIMIT;
+        if (*why == GMK_OK && !chan_bytes_enter(ch, tasks[run].len)) {
+            tenant_leave(a->eng, tasks[run].tenant);
+            *why = chan_weight(tasks[run].len) > ch->bytes_max ? GMK_EINVAL : GMK_EAGAIN;
+        }
         if (*why != GMK_OK)
             break;
         run++;
@@ -240,18 +254,24 @@ static void refused(struct agent *a, struct channel *ch, int why) {
 }
 
 int chan_emit_n(struct agent *a, uint32_t id, const gmk_task_t *tasks, uint32_t count) {
-    uint64_t shape = chan_shape(a->eng, id);
+    return chan_emit_to(a, id, chan_shape(a->eng, id), tasks, count);
+}
+
+int chan_emit_to(struct agent *a, uint32_t id, uint64_t shape, const gmk_task_t *tasks,
+                 uint32_t count) {
     struct channel *ch = &a->eng->channels[shape != 0 ? id : 0];
     uint32_t taken = 0;
-    int why = shape == 0 ? GMK_ENOENT : GMK_OK;
+    int why = shape == 0 || chan_shape(a->eng, id) != shape ? GMK_ENOENT : GMK_OK;
 
     while (why == GMK_OK && taken < count) {
-        uint32_t run = admit_run(a, shape, tasks + taken, count - taken, &why);
+        uint32_t run = admit_run(a, ch, shape, tasks + taken, count - taken, &why);
         if (run == 0)
             break;
         int64_t got = send_run(a, ch, shape, tasks + taken, run, true);
-        for (uint32_t i = got > 0 ? (uint32_t)got : 0; i < run; i++)
+        for (uint32_t i = got > 0 ? (uint32_t)got : 0; i < run; i++) {
             tenant_leave(a->eng, tasks[taken + i].tenant);
+            chan_bytes_leave(ch, tasks[taken + i].len);
+        }
         if (got > 0)
             taken += (uint32_t)got;
         else
@@ -285,8 +305,21 @@ struct room_wait {
     struct channel *ch;
     uint64_t shape;
     uint32_t ticket; /* the waiting agent's */
+    uint32_t len;    /* of its payload */
     bool urgent;
 };
+
+static struct room_wait room_wait_of(struct agent *a, uint32_t id, uint64_t shape,
+                                     const gmk_task_t *task) {
+    bool urgent = gmk_task_priority(task) == 0;
+    return (struct room_wait){
+        .ch = &a->eng->channels[id < GMK_CHANNELS_MAX ? id : 0],
+        .shape = shape,
+        .ticket = (a->index + 1) * WAITS_TICKET | (urgent ? WAITS_URGENT : 0),
+        .len = task->len,
+        .urgent = urgent,
+    };
+}
 
 /* Would a send be answered with anything but EAGAIN? */
 static bool can_send(const struct room_wait *w) {
@@ -294,8 +327,12 @@ static bool can_send(const struct room_wait *w) {
     if ((tail & CHAN_CLOSED) ||
         atomic_load_explicit(&w->ch->shape, memory_order_relaxed) != w->shape)
         return true;
-    return chan_sub_count(tail) != 0 && (shape_options(w->shape) & GMK_CHAN_LOSSY ||
-                                         room(w->ch, w->shape, chan_pos(tail), w->urgent) != 0);
+    uint64_t bytes_max = w->ch->bytes_max, weight = bytes_max != 0 ? chan_weight(w->len) : 0;
+    bool fits = weight == 0 || weight > bytes_max ||
+                atomic_load_explicit(&w->ch->bytes, memory_order_relaxed) + weight <= bytes_max;
+    return fits && chan_sub_count(tail) != 0 &&
+           (shape_options(w->shape) & GMK_CHAN_LOSSY ||
+            room(w->ch, w->shape, chan_pos(tail), w->urgent) != 0);
 }
 
 /* The last look before sleeping. */
@@ -351,8 +388,20 @@ void chan_made_room(struct agent *a, struct channel *ch) {
     uint64_t end = chan_end(ch);
     if (end - gate_compute(ch, shape, end) >= shape_limit(shape, waiting & WAITS_URGENT))
         return; /* a slower one still holds everybody up */
-    if (atomic_exchange_explicit(&ch->waiting, 0, memory_order_seq_cst) != 0)
+    if (atomic_exchange_explicit(&ch->waiting, 0, memory_order_seq_cst) != 0) {
         wake_waiting(a->eng);
+        chan_tell_room(ch);
+    }
+}
+
+bool chan_is_full(struct agent *a, uint32_t id, uint64_t shape, const gmk_task_t *task) {
+    struct room_wait w = room_wait_of(a, id, shape, task);
+    return !can_send(&w);
+}
+
+int chan_want_room(struct agent *a, uint32_t id, uint64_t shape, const gmk_task_t *task) {
+    struct room_wait w = room_wait_of(a, id, shape, task);
+    return has_room(a->eng, &w) ? GMK_EAGAIN : GMK_OK;
 }
 
 /* Is the subscription that is in the way the caller's own, further down on this stack? */
@@ -380,8 +429,7 @@ int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t tim
     uint64_t until = 0; /* not known yet: most sends do not wait */
     uint32_t polls = 0;
     for (;;) {
-        struct room_wait w = {NULL, chan_shape(a->eng, id), 0, gmk_task_priority(task) == 0};
-        w.ticket = (a->index + 1) * WAITS_TICKET | (w.urgent ? WAITS_URGENT : 0);
+        struct room_wait w = room_wait_of(a, id, chan_shape(a->eng, id), task);
         int status = chan_emit_n(a, id, task, 1);
         if (GMK_LIKELY(status != GMK_EAGAIN))
             return status > 0 ? GMK_OK : status;
@@ -394,7 +442,6 @@ int chan_send(struct agent *a, uint32_t id, const gmk_task_t *task, uint64_t tim
             return GMK_ETIMEOUT;
         if (a->is_worker && chan_help(a, &a->eng->channels[id]))
             continue;
-        w.ch = &a->eng->channels[id]; /* EAGAIN: the id is a channel's */
         if (a->held != 0 && is_own_way(a, &w))
             return GMK_EDEPTH; /* the subscriber waits below us on this stack */
         wait_awake(a, &w);

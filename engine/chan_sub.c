@@ -7,7 +7,7 @@
 #include "engine/tenant.h"
 #include "engine/wake.h"
 
-static struct chan_sub *sub_at(struct channel *ch, uint32_t index) {
+struct chan_sub *sub_at(struct channel *ch, uint32_t index) {
     uint32_t live = atomic_load_explicit(&ch->live, memory_order_acquire);
     return index < GMK_SUBS_MAX && (live >> index & 1u)
                ? atomic_load_explicit(&ch->subs[index], memory_order_acquire)
@@ -21,12 +21,13 @@ void chan_nudge(struct agent *a, struct channel *ch) {
         sub_schedule(a, sub, GMK_PRIO_DEFAULT);
     }
     wake_waiting(a->eng);
+    chan_tell_room(ch);
 }
 
 /* ---- Coming ---------------------------------------------------------------------------- */
 
 /* A structure from the engine's pool; they are never freed, only given back. */
-static struct chan_sub *sub_take(struct engine *eng) {
+static struct chan_sub *sub_find_free(struct engine *eng) {
     for (uint32_t i = 0; i < eng->subs_max; i++)
         if (atomic_load_explicit(&eng->subs[i].state, memory_order_relaxed) == SUB_FREE)
             return &eng->subs[i];
@@ -43,6 +44,7 @@ static void sub_fill(struct engine *eng, struct chan_sub *sub, struct channel *c
     sub->patience = 0;
     sub->fn = request->fn;
     sub->on_error = request->on_error;
+    atomic_store_explicit(&sub->waker, request->waker, memory_order_relaxed);
     sub->user = request->user;
     sub->module = request->module;
     sub->of_module = request->of_module;
@@ -50,6 +52,7 @@ static void sub_fill(struct engine *eng, struct chan_sub *sub, struct channel *c
         &eng->trace, strcmp(ch->name, ch->label) == 0 ? ch->label : "channel");
     sub->options = (uint8_t)request->options;
     sub->exclusive = !(ch->options & GMK_CHAN_LOSSY) && !(request->options & GMK_SUB_PARALLEL);
+    sub->plain = sub->exclusive && !(ch->options & GMK_CHAN_REPLAY);
     sub->chan = ch->id;
     sub->index = (uint8_t)index;
 }
@@ -85,7 +88,7 @@ static int subscribe_locked(struct agent *a, struct channel *ch, const struct su
         return GMK_EEXIST;
     if (~live == 0)
         return GMK_ELIMIT;
-    struct chan_sub *sub = sub_take(a->eng);
+    struct chan_sub *sub = sub_find_free(a->eng);
     if (sub == NULL)
         return GMK_ELIMIT;
     uint32_t index = (uint32_t)__builtin_ctz(~live);
@@ -97,10 +100,13 @@ static int subscribe_locked(struct agent *a, struct channel *ch, const struct su
     }
     /* Only now: a token would look at a cursor that does not stand yet. So senders may have
      * passed us by since the swap; we call for them. */
-    atomic_store_explicit(&sub->state, chan_is_parallel(sub) ? SUB_PARALLEL : SUB_IDLE,
-                          memory_order_seq_cst);
+    uint32_t kind = sub_is_pulled(sub)      ? SUB_PULL_WAITS
+                    : chan_is_parallel(sub) ? SUB_PARALLEL
+                                            : SUB_IDLE;
+    atomic_store_explicit(&sub->state, kind, memory_order_seq_cst);
     hal_fence(); /* C4 */
-    sub_schedule(a, sub, GMK_PRIO_DEFAULT);
+    if (!sub_is_pulled(sub) || sub_has_next(ch, sub))
+        sub_schedule(a, sub, GMK_PRIO_DEFAULT);
     *out_sub = index;
     return GMK_OK;
 }
@@ -109,21 +115,25 @@ int chan_subscribe(struct agent *a, uint32_t id, const struct sub_request *reque
                    uint32_t *out_sub) {
     uint32_t index;
     struct engine *eng = a->eng;
-    if (request->fn == NULL || (request->options & ~(uint32_t)GMK_SUB_PARALLEL))
+    if ((request->fn == NULL) == (request->waker == NULL) ||
+        (request->options & ~(uint32_t)GMK_SUB_PARALLEL))
         return GMK_EINVAL;
-    hal_lock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
     struct channel *ch = chan_at(eng, id);
+    if (request->shape != 0 && chan_shape(eng, id) != request->shape)
+        ch = NULL;
     int status = ch == NULL ? GMK_ENOENT : GMK_OK;
     if (ch != NULL && (ch->options & GMK_CHAN_REPLAY) && (request->options & GMK_SUB_PARALLEL))
         status = GMK_EINVAL; /* acknowledging "up to" needs an order */
     if (status == GMK_OK)
         status = subscribe_locked(a, ch, request, &index);
-    hal_unlock(&eng->channel_lock);
+    hal_short_unlock(&eng->channel_lock);
     if (status == GMK_OK && out_sub != NULL)
         *out_sub = index;
     if (status == GMK_OK) {
         hal_fence(); /* pairs with the bits that waiters set: a sender may wait for us */
         wake_waiting(eng);
+        chan_tell_room(ch);
     }
     return status;
 }
@@ -132,7 +142,7 @@ int chan_subscribe(struct agent *a, uint32_t id, const struct sub_request *reque
 
 int chan_unsubscribe(struct agent *a, uint32_t id, uint32_t index) {
     struct engine *eng = a->eng;
-    hal_lock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
     struct channel *ch = chan_at(eng, id);
     struct chan_sub *sub = ch != NULL ? sub_at(ch, index) : NULL;
     bool ours = sub != NULL && atomic_load_explicit(&sub->end, memory_order_relaxed) == UINT64_MAX;
@@ -146,9 +156,10 @@ int chan_unsubscribe(struct agent *a, uint32_t id, uint32_t index) {
         } while (!atomic_compare_exchange_weak_explicit(
             &ch->tail, &tail, tail - 1, memory_order_acq_rel, memory_order_acquire));
     }
-    hal_unlock(&eng->channel_lock);
+    hal_short_unlock(&eng->channel_lock);
     if (!ours)
         return GMK_ENOENT;
+    sub_to_workers(a, sub); /* if it is pulled: they drop what nobody will take any more */
     chan_nudge(a, ch);
     return GMK_OK;
 }
@@ -213,7 +224,7 @@ static bool sub_stop(struct chan_sub *sub, const struct channel *ch, bool holder
 
 bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub, bool holder) {
     struct engine *eng = a->eng;
-    hal_lock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
     bool done = sub_stop(sub, ch, holder);
     if (done) {
         release_unacked(a, ch, sub);
@@ -224,7 +235,7 @@ bool sub_end_if_done(struct agent *a, struct channel *ch, struct chan_sub *sub, 
         chan_made_room(a, ch); /* senders need not wait for this one any more */
         chan_release_if_done(eng, ch);
     }
-    hal_unlock(&eng->channel_lock);
+    hal_short_unlock(&eng->channel_lock);
     return done;
 }
 
@@ -246,10 +257,10 @@ int chan_ack(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     struct engine *eng = a->eng;
     int status;
     gmk_task_t task;
-    hal_lock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
     struct chan_sub *sub = replay_sub(eng, id, index, &status);
     struct channel *ch = &eng->channels[id < GMK_CHANNELS_MAX ? id : 0];
-    /* Delivered: handled or being handled. Acquire pairs with take_ordered(): the delivery
+    /* Delivered: handled or being handled. Acquire pairs with sub_take(): the delivery
      * has its own reference. */
     if (sub != NULL && seq > atomic_load_explicit(&sub->cursor, memory_order_acquire))
         status = GMK_ERANGE;
@@ -261,7 +272,7 @@ int chan_ack(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     }
     if (status == GMK_OK)
         chan_made_room(a, ch); /* the lock keeps the channel */
-    hal_unlock(&eng->channel_lock);
+    hal_short_unlock(&eng->channel_lock);
     if (status == GMK_OK && chan_is_closed(ch))
         chan_nudge(a, ch); /* it may have waited for this to end */
     return status;
@@ -300,10 +311,12 @@ static int rewind_to(struct agent *a, struct channel *ch, struct chan_sub *sub, 
 static int try_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq) {
     struct engine *eng = a->eng;
     int status;
-    hal_lock(&eng->channel_lock);
+    hal_short_lock(&eng->channel_lock);
     struct chan_sub *sub = replay_sub(eng, id, index, &status);
-    bool own = sub != NULL && a->ctx->task != NULL && a->ctx->task->channel == id &&
-               a->ctx->task->sub == index + 1;
+    bool own =
+        sub != NULL &&
+        ((a->ctx->task != NULL && a->ctx->task->channel == id && a->ctx->task->sub == index + 1) ||
+         sub_is_pulled(sub)); /* the caller is who pulls */
     bool seized = sub != NULL && seq != 0 && !own && sub_seize(sub);
     if (sub != NULL && seq == 0)
         status = GMK_ERANGE;
@@ -311,7 +324,7 @@ static int try_replay(struct agent *a, uint32_t id, uint32_t index, uint64_t seq
         status = GMK_EBUSY;
     if (status == GMK_OK)
         status = rewind_to(a, &eng->channels[id], sub, seq);
-    hal_unlock(&eng->channel_lock);
+    hal_short_unlock(&eng->channel_lock);
     if (seized)
         sub_give_back(a, sub);
     return status;

@@ -191,6 +191,7 @@ struct engine {
     uint32_t spinners_max;
     uint32_t gather_share; /* tasks a worker takes from the shared ring at once */
     bool count_inflight;   /* tenant limits are watched */
+    bool plain;            /* they are not, and the engine is not deterministic */
     _Atomic uint16_t type_index[GMK_TYPES_MAX]; /* 0 = unknown; channels add types at run time */
     struct type_info *types;                    /* [max_types]; [0] is the engine's tokens */
     struct module_set modules;
@@ -204,7 +205,8 @@ struct engine {
     _Atomic uint32_t n_metrics;
 
     /* Written by whoever pushes or pops what is not normal local work. */
-    alignas(GMK_FALSE_SHARING) _Atomic uint64_t special; /* tasks in ready[0,1,3] and overflow */
+    alignas(GMK_FALSE_SHARING) _Atomic uint64_t special; /* tasks in ready[0,1,3], overflow, late */
+    _Atomic(struct chan_sub *) late; /* those with tokens that no queue took (enqueue.c) */
 
     /* Written by workers that go idle or come back. */
     alignas(GMK_FALSE_SHARING) _Atomic uint32_t spinners;
@@ -221,12 +223,12 @@ struct engine {
     _Atomic uint64_t lane_now;  /* the deterministic clock */
     _Atomic uint32_t lane_busy; /* a thread runs the lane in gmk_drain() */
     struct channel *channels;   /* [GMK_CHANNELS_MAX]; [0] unused */
-    struct hal_lock channel_lock;
+    struct hal_short channel_lock;
     struct chan_sub *subs; /* [subs_max], guarded by channel_lock as to who uses which */
     uint32_t subs_max;     /* bounds the tokens that the overflow bucket must hold */
 
     struct group *groups; /* [max_groups + 1]; [0] unused */
-    struct hal_lock group_lock;
+    struct hal_short group_lock;
     uint32_t group_free; /* head of the free list, guarded by group_lock */
 
     _Atomic uint64_t *inflight;   /* [n_tenants] tasks inside, when count_inflight */

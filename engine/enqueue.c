@@ -3,6 +3,7 @@
 
 #include "engine/chan.h"
 #include "engine/lane.h"
+#include "engine/token.h"
 #include "engine/wake.h"
 
 uint32_t enqueue_again_max(uint32_t n_workers, uint32_t subs_max) {
@@ -49,14 +50,49 @@ static bool push_local(struct agent *a, const gmk_task_t *task, enum enqueue_how
     return localq_space(a->local) > a->eng->local_reserve && localq_push(a->local, task);
 }
 
+void late_push(struct agent *a, const gmk_task_t *token) {
+    struct engine *eng = a->eng;
+    K_ASSERT(token->len == TOKEN_SUBSCRIPTION, "a client has nothing else that comes again");
+    struct chan_sub *sub = (struct chan_sub *)(uintptr_t)token->meta0;
+    /* Release, both: pair with the exchanges in late_take(). */
+    if (atomic_fetch_add_explicit(&sub->late, 1, memory_order_acq_rel) != 0)
+        return; /* it is in the list */
+    atomic_fetch_add_explicit(&eng->special, 1, memory_order_relaxed);
+    struct chan_sub *first = atomic_load_explicit(&eng->late, memory_order_relaxed);
+    do {
+        sub->late_next = first;
+    } while (!atomic_compare_exchange_weak_explicit(&eng->late, &first, sub, memory_order_release,
+                                                    memory_order_relaxed));
+}
+
+void late_take(struct agent *a) {
+    struct chan_sub *sub = atomic_exchange_explicit(&a->eng->late, NULL, memory_order_acquire);
+    while (sub != NULL) { /* at most subs_max */
+        struct chan_sub *next = sub->late_next;
+        atomic_fetch_sub_explicit(&a->eng->special, 1, memory_order_relaxed);
+        uint32_t tokens = atomic_exchange_explicit(&sub->late, 0, memory_order_acq_rel);
+        for (; tokens != 0; tokens--) { /* at most SUB_TOKENS_MAX */
+            gmk_task_t token =
+                token_make(TOKEN_SUBSCRIPTION, (uintptr_t)sub, sub->chan, GMK_PRIO_DEFAULT);
+            (void)enqueue(a, &token, ENQUEUE_AGAIN);
+        }
+        sub = next;
+    }
+}
+
 /* Into the overflow bucket, which has room (enqueue.h). Still its ring may say "full": a worker that
  * was stopped in the middle of taking a task keeps that cell, and after a whole lap it is the next
- * one (ring_mpmc.h). Bounded by how long that worker is stopped; it needs nothing of ours. */
+ * one (ring_mpmc.h). Bounded by how long that worker is stopped; it needs nothing of ours. But a
+ * client may be a system call that does not let it go on: it leaves the token in a list. */
 static void spill(struct agent *a, const gmk_task_t *task) {
     struct ring_mpmc *overflow = a->eng->overflow;
     while (!push_special(a->eng, overflow, task)) {
         K_ASSERT(!ring_full_mpmc(overflow),
                  "the overflow bucket holds everything that can come again");
+        if (!a->is_worker) {
+            late_push(a, task);
+            return;
+        }
         hal_yield_cpu();
     }
     agent_sched(a, SCHED_OVERFLOW, 1);

@@ -26,6 +26,11 @@ enum enqueue_how {
 
 int enqueue(struct agent *a, const gmk_task_t *task, enum enqueue_how how);
 
+/* A subscription's token that even the overflow bucket cannot take just now waits in engine.late: a
+ * client puts it there, the next worker that gathers or is about to park queues it. */
+void late_push(struct agent *a, const gmk_task_t *token);
+void late_take(struct agent *a);
+
 /* A worker's own new task of normal priority, into its own queue only; false when that is
  * full. For gmk_spawn(), which then runs it instead. */
 bool enqueue_local(struct agent *a, const gmk_task_t *task);

@@ -1,6 +1,7 @@
 /* Gather: priorities, weights, ageing, refilling and stealing. See gather.h. */
 #include "engine/gather.h"
 
+#include "engine/enqueue.h"
 #include "engine/wake.h"
 
 /* Classes 1, 2 and 3 in the proportion 4:2:1, spread evenly. */
@@ -23,6 +24,8 @@ bool gather_urgent(struct agent *a, gmk_task_t *out) {
 
 static bool gather_special(struct agent *a, gmk_task_t *out) {
     struct engine *eng = a->eng;
+    if (GMK_UNLIKELY(atomic_load_explicit(&eng->late, memory_order_relaxed) != NULL))
+        late_take(a);
     if (pop_special(a, eng->ready[0], out))
         return true;
     if (++a->age >= GATHER_AGE) {
@@ -164,7 +167,8 @@ bool gather_ready(struct agent *a) {
 
 bool gather_visible(struct agent *a) {
     struct engine *eng = a->eng;
-    if (!ring_empty_mpmc(eng->overflow))
+    if (!ring_empty_mpmc(eng->overflow) ||
+        atomic_load_explicit(&eng->late, memory_order_relaxed) != NULL)
         return true;
     for (uint32_t p = 0; p < GMK_PRIORITIES; p++)
         if (!ring_empty_mpmc(eng->ready[p]))

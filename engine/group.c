@@ -17,10 +17,10 @@ struct group *group_find(struct engine *eng, uint32_t handle) {
 static void group_free(struct engine *eng, struct group *g) {
     uint32_t handle = atomic_load_explicit(&g->handle, memory_order_relaxed);
     atomic_store_explicit(&g->handle, 0, memory_order_release);
-    hal_lock(&eng->group_lock);
+    hal_short_lock(&eng->group_lock);
     g->next_free = eng->group_free;
     eng->group_free = handle & 0xffffu;
-    hal_unlock(&eng->group_lock);
+    hal_short_unlock(&eng->group_lock);
 }
 
 /* Takes `n` from pending. The last one ends the group, which may end its parent, and so
@@ -96,11 +96,11 @@ int group_open(struct agent *a, uint32_t parent, uint32_t *out_handle) {
         return GMK_EINVAL;
     if (above != NULL && above->depth >= GMK_GROUP_DEPTH_MAX)
         return GMK_EDEPTH;
-    hal_lock(&eng->group_lock);
+    hal_short_lock(&eng->group_lock);
     uint32_t index = eng->group_free;
     if (index != 0)
         eng->group_free = eng->groups[index].next_free;
-    hal_unlock(&eng->group_lock);
+    hal_short_unlock(&eng->group_lock);
     if (index == 0)
         return GMK_ELIMIT;
 

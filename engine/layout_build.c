@@ -58,6 +58,7 @@ static struct engine *build_control(void *pages, const gmk_boot_cfg_t *cfg) {
     eng->types[0].name = "token";
     atomic_init(&eng->n_types, 1);
     eng->channels = must_take(&control, GMK_CHANNELS_MAX * sizeof(struct channel));
+    hal_short_init(&eng->channel_lock);
     eng->subs_max = layout_subs_max(cfg);
     eng->subs = must_take(&control, eng->subs_max * sizeof(struct chan_sub));
     eng->groups = must_take(&control, (cfg->max_groups + 1u) * sizeof(struct group));
@@ -128,6 +129,7 @@ static void build_groups(struct engine *eng) {
     for (uint32_t i = 1; i <= eng->cfg.max_groups; i++)
         eng->groups[i].next_free = i < eng->cfg.max_groups ? i + 1 : 0;
     eng->group_free = 1;
+    hal_short_init(&eng->group_lock);
 }
 
 int layout_build(struct engine **out, void *pages, const gmk_boot_cfg_t *cfg) {
@@ -147,6 +149,7 @@ int layout_build(struct engine **out, void *pages, const gmk_boot_cfg_t *cfg) {
     for (uint32_t i = 0; i < cfg->n_tenants; i++)
         atomic_init(&eng->task_limit[i], cfg->tenant_limit);
     eng->count_inflight = cfg->n_tenants > 1 || cfg->tenant_limit != 0;
+    eng->plain = !eng->count_inflight && !cfg->deterministic;
     eng->stamp_mask = (1u << cfg->stamp_shift) - 1;
     eng->local_reserve = cfg->local_slots / 8;
     eng->gather_share = GATHER_BATCH / eng->n_workers > 4 ? GATHER_BATCH / eng->n_workers : 4;

@@ -210,6 +210,16 @@ void task_completed(struct agent *a, gmk_task_t *task) {
     task_ended(a, task, COUNT_COMPLETED);
 }
 
+void task_pulled(struct agent *a, gmk_task_t *task) {
+    if (GMK_UNLIKELY(task->flags & GMK_TASK_STAMPED)) {
+        uint64_t now = hal_now_ns();
+        hist_record(a->queue_time, now > task->when_ns ? now - task->when_ns : 0);
+        task->flags &= (uint16_t)~GMK_TASK_STAMPED;
+        task->when_ns = 0;
+    }
+    task_ended(a, task, COUNT_COMPLETED);
+}
+
 /* Sends an ended task to a system channel; its payload goes along or is released. */
 static void send_to_system(struct agent *a, gmk_task_t *task, uint32_t chan,
                            enum gmk_drop_reason reason) {

@@ -47,5 +47,8 @@ void task_completed(struct agent *a, gmk_task_t *task);
 void task_failed(struct agent *a, gmk_task_t *task, int status);
 void task_dropped(struct agent *a, gmk_task_t *task, enum gmk_drop_reason reason);
 
+/* A message was pulled: it has ended well, and its payload is the caller's. */
+void task_pulled(struct agent *a, gmk_task_t *task);
+
 /* Drops one reference of a payload, if it is the engine's to drop. */
 void payload_release(struct agent *a, void *payload);

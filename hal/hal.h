@@ -119,6 +119,16 @@ struct hal_lock {
 void hal_lock(struct hal_lock *lock);
 void hal_unlock(struct hal_lock *lock);
 
+/* The same for sections that are short, bounded and wait for nothing. A platform whose callers may be
+ * unable to sleep (the kernel: system calls) spins instead, with interrupts off while it is held.
+ * Zeroed, then made by hal_short_init(). */
+struct hal_short {
+    uint64_t opaque[4];
+};
+void hal_short_init(struct hal_short *lock);
+void hal_short_lock(struct hal_short *lock);
+void hal_short_unlock(struct hal_short *lock);
+
 /* ---- Memory ------------------------------------------------------------------- */
 
 /* `size` bytes of zeroed memory, aligned to 2 MiB from that size on, else to a page;

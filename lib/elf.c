@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-#define HEADER_SIZE  64u
-#define SEGMENT_SIZE 56u
+#define HEADER_SIZE 64u
 
 /* What is wrong with the header; it is read as far as it goes. */
 static const char *read_header(struct elf *elf) {
@@ -25,10 +24,10 @@ static const char *read_header(struct elf *elf) {
     elf->segment_count = bytes_le16(header + 56);
     if (bytes_le16(header + 52) != HEADER_SIZE)
         return "a header of unknown size";
-    if (elf->segment_count != 0 && bytes_le16(header + 54) != SEGMENT_SIZE)
+    if (elf->segment_count != 0 && bytes_le16(header + 54) != ELF_SEGMENT_SIZE)
         return "segment headers of unknown size";
     if (elf->segments_at > elf->size ||
-        (uint64_t)elf->segment_count * SEGMENT_SIZE > elf->size - elf->segments_at)
+        (uint64_t)elf->segment_count * ELF_SEGMENT_SIZE > elf->size - elf->segments_at)
         return "the table of segments reaches past the end";
     return NULL;
 }
@@ -57,12 +56,10 @@ static const char *check_segment(const struct elf *elf, const struct elf_segment
     return NULL;
 }
 
-bool elf_segment(struct elf *elf, unsigned i, struct elf_segment *segment) {
-    if (i >= elf->segment_count) {
-        elf->error = "no such segment";
+bool elf_segment_raw(const struct elf *elf, unsigned i, struct elf_segment *segment) {
+    if (i >= elf->segment_count)
         return false;
-    }
-    const uint8_t *at = elf->bytes + elf->segments_at + (size_t)i * SEGMENT_SIZE;
+    const uint8_t *at = elf->bytes + elf->segments_at + (size_t)i * ELF_SEGMENT_SIZE;
     *segment = (struct elf_segment){
         .type = bytes_le32(at),
         .flags = bytes_le32(at + 4),
@@ -73,6 +70,10 @@ bool elf_segment(struct elf *elf, unsigned i, struct elf_segment *segment) {
         .mem_size = bytes_le64(at + 40),
         .align = bytes_le64(at + 48),
     };
-    elf->error = check_segment(elf, segment);
+    return true;
+}
+
+bool elf_segment(struct elf *elf, unsigned i, struct elf_segment *segment) {
+    elf->error = elf_segment_raw(elf, i, segment) ? check_segment(elf, segment) : "no such segment";
     return elf->error == NULL;
 }

@@ -6,8 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum elf_segment_type { ELF_LOAD = 1, ELF_INTERP = 3, ELF_NOTE = 4, ELF_TLS = 7 };
+enum elf_segment_type {
+    ELF_LOAD = 1,
+    ELF_DYNAMIC = 2,
+    ELF_INTERP = 3,
+    ELF_NOTE = 4,
+    ELF_TLS = 7,
+    ELF_GNU_STACK = 0x6474e551,
+};
 enum elf_segment_flag { ELF_EXEC = 1, ELF_WRITE = 2, ELF_READ = 4 };
+
+#define ELF_SEGMENT_SIZE 56u /* of an entry of the table of segments */
 
 struct elf {
     const uint8_t *bytes;
@@ -31,3 +40,6 @@ bool elf_open(struct elf *elf, const void *bytes, size_t size);
  * neither address range wraps around, and the alignment is 0 or a power of two that address and
  * offset agree on. False with elf->error. */
 bool elf_segment(struct elf *elf, unsigned i, struct elf_segment *segment);
+/* The same as it stands in the table, not checked: for a program that looks at itself, of which only
+ * header and table are at hand. False: no such segment. */
+bool elf_segment_raw(const struct elf *elf, unsigned i, struct elf_segment *segment);

@@ -3,7 +3,7 @@
 C_FILES := $(wildcard include/*/*.h lib/*.[ch] engine/*.[ch] hal/*.h hal/*/*.[ch] \
 	arch/*.h arch/*/*.[ch] boot/*.[ch] boot/*/*.[ch] boot/*/*/*.[ch] kernel/*/*.[ch] \
 	examples/*.[ch] examples/*/*.[ch] examples/*/*/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/*/*.cc \
-	tests/*/*.[ch] tests/kernel/*/*.[ch] tests/unit/*/*.[ch])
+	user/*/*.[ch] user/*/*/*.[ch] tests/*/*.[ch] tests/kernel/*/*.[ch] tests/unit/*/*.[ch] tests/user/*/*.[ch])
 HEADERS := $(filter %.h,$(C_FILES))
 
 # ---- Layout, spelling, static analysis ------------------------------------------------
@@ -28,7 +28,8 @@ TIDY := $(patsubst %,build/lint/%.tidy,\
 	$(filter-out bench/% tests/kernel/% boot/bios/% boot/limine/% examples/quickstart_%,$(filter %.c,$(C_FILES))))
 # The kernel's files are judged as the kernel is compiled.
 tidy_flags = $(if $(filter kernel/% arch/% boot/% hal/kernel/%,$1),-ffreestanding -mgeneral-regs-only \
-	$(KERNEL_CPPFLAGS),-pthread $(CPPFLAGS))
+	$(KERNEL_CPPFLAGS),$(if $(filter user/% tests/user/% hal/unit/%,$1),-ffreestanding -mgeneral-regs-only \
+	$(USER_CPPFLAGS),-pthread $(CPPFLAGS)))
 lint-tidy: $(TIDY)
 build/lint/%.tidy: % .clang-tidy tests/.clang-tidy $(HEADERS) | $(DEPS)
 	@echo "  TIDY    $<"
@@ -41,14 +42,15 @@ build/lint/%.tidy: % .clang-tidy tests/.clang-tidy $(HEADERS) | $(DEPS)
 # nothing of functions that do not return. It takes mmap() for an allocator like any other: a file descriptor of -1, and what
 # the HAL's page allocator returns, look like mistakes to it.
 CPPCHECK_EXCUSES := $(foreach id,invalidFunctionArg memleak deallocret,--suppress=$(id):hal/linux/pages.c) \
-	--suppress=comparePointers --suppress=va_end_missing:kernel/core/panic.c
+	--suppress=comparePointers --suppress=va_end_missing:kernel/core/panic.c \
+	--suppress=constStatement:user/lib/ipc.h --suppress=ctunullpointer:user/init/conf.c
 lint-cppcheck: | $(DEPS)
 	@echo "  CPPCHECK"
 	@mkdir -p build/lint/cppcheck
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem $(CPPCHECK_EXCUSES) --error-exitcode=1 -j 2 \
 		--cppcheck-build-dir=build/lint/cppcheck $(CPPFLAGS) $(PROFILE_FLAGS_DEV) \
-		-iquote arch/x86_64 $(wildcard lib/*.c engine/*.c hal/*/*.c arch/*/*.c boot/*.c kernel/*/*.c examples/*.c examples/*/*.c examples/*/*/*.c)
+		-iquote arch/x86_64 $(wildcard lib/*.c engine/*.c hal/*/*.c arch/*/*.c boot/*.c kernel/*/*.c user/*/*.c examples/*.c examples/*/*.c examples/*/*/*.c)
 
 lint-spelling: | $(DEPS)
 	@echo "  SPELL"
@@ -120,7 +122,11 @@ size: lib ## bytes of code and data per object, lines of code per folder and of 
 stack: lib kernel ## deepest stack frames; fails when a function of the engine or kernel takes over 2 KiB
 	@scripts/check-stack $(LIB_OUT)/obj $(KERNEL_DIR)/obj
 
-docs: ## check that docs are whole, write the reference of the public API to build/docs/
+docs: ## check that docs are whole and current, write the reference of the public API to build/docs/
+	@scripts/abi-doc --check
 	@scripts/check-docs build/docs
 
-.PHONY: coverage run-coverage size stack docs
+abi-doc: ## write docs/abi.md from include/ggmk/abi.h
+	@scripts/abi-doc
+
+.PHONY: coverage run-coverage size stack docs abi-doc

@@ -49,6 +49,10 @@ KERNEL_COMPILE = $(CC) $(KERNEL_CPPFLAGS) $(KERNEL_CFLAGS) $(CFLAGS)
 $(KERNEL_DIR)/obj/kernel/core/string.o: private KERNEL_CFLAGS += -fno-builtin \
 	$(if $(IS_CLANG),,-fno-tree-loop-distribute-patterns)
 
+# The fast paths of calls never return: registers that C keeps are in the thread's frame already.
+$(addprefix $(KERNEL_DIR)/obj/kernel/,ipc/port_fast.o ipc/notify_fast.o sched/turn.o): private KERNEL_CFLAGS += $(if $(IS_CLANG),,-fomit-frame-pointer -fno-tree-reassoc \
+	$(foreach r,rbx r12 r13 r14 r15,-fcall-used-$r))
+
 # ---- Compiling --------------------------------------------------------------------
 $(KERNEL_DIR)/obj/%.o: %.c $(KERNEL_DIR)/flags
 	@mkdir -p $(@D)
@@ -97,18 +101,3 @@ build/gmk_kernel.elf: build/kernel/gmk_kernel.elf
 
 kernel: $(KERNEL_ELF) $(if $(filter build/kernel,$(KERNEL_DIR)),build/gmk_kernel.elf) ## build the kernel, build/gmk_kernel.elf
 .PHONY: kernel
-
-# ---- The initial files ----------------------------------------------------------------
-# The same archive from the same files on every machine: order, owner, times and inode numbers
-# are fixed.
-INITRD_FILES := $(shell find boot/initrd -type f 2>/dev/null | LC_ALL=C sort)
-build/initrd.cpio: $(INITRD_FILES) mk/kernel.mk
-	@echo "  CPIO    $@"
-	@rm -rf build/initrd && mkdir -p build && cp -r boot/initrd build/initrd
-	@find build/initrd -exec chmod u=rwX,go=rX {} + -exec touch -d @0 {} +
-	@cd build/initrd && find . | LC_ALL=C sort | \
-		cpio -o -H newc -R 0:0 --reproducible --quiet >../initrd.cpio.$$$$ && \
-		mv ../initrd.cpio.$$$$ ../initrd.cpio
-
-initrd: build/initrd.cpio ## build the archive of initial files, build/initrd.cpio
-.PHONY: initrd

@@ -10,11 +10,11 @@
 # Whole programs that stay out of the guest, each with its reason. Single tests that stay out are in
 # tests/kernel/hosted_only.h.
 KTEST_WITHOUT := test_hal_linux # tests hal/linux; hal/kernel has ktest_hal
-KTEST_WITHOUT += test_elf # compares with the C library's own elf.h
+KTEST_WITHOUT += test_elf test_elf_load # compare with the C library's own elf.h
 KTEST_WITHOUT += test_ktimer test_ksched test_kwait # bring a machine of their own (tests/fake_arch)
 # Hosted tests of kernel code bring a machine of their own; in the guest the real one is tested.
 KTEST_WITHOUT += $(basename $(notdir $(shell grep -lE \
-	'^.include "(kernel|arch|boot|tests/fake_arch)/' tests/unit/test_*.c)))
+	'^.include "(kernel|arch|boot|user|tests/fake_arch)/' tests/unit/test_*.c)))
 # Last, because it fills the engine's table of module sections for good.
 KTEST_LAST := test_module_section
 

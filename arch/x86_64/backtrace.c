@@ -21,6 +21,8 @@ static bool is_code(uintptr_t address) {
 static const char *walk(uintptr_t fp, unsigned max, void (*fn)(void *arg, uintptr_t address),
                         void *arg) {
     for (unsigned i = 0; i < max && fp != 0; i++) {
+        if ((intptr_t)fp > 0)
+            return NULL; /* user code's own: the entry has left it in rbp */
         if (fp % sizeof(uintptr_t) != 0)
             return "stack damaged: a frame pointer is not aligned";
         if (!debug_readable(fp, 2u * sizeof(uintptr_t), NULL))
@@ -43,6 +45,8 @@ const char *arch_backtrace(const struct arch_frame *frame, unsigned max,
     if (frame == NULL)
         return walk((uintptr_t)__builtin_frame_address(0), max, fn, arg);
     fn(arg, frame->rip);
+    if (arch_frame_is_user(frame))
+        return NULL;
     /* A jump to nowhere has not made a pair yet: who made it is on top of the stack. */
     if (!is_code(frame->rip) && debug_readable(frame->rsp, sizeof(uintptr_t), NULL) &&
         is_code(*(const uintptr_t *)frame->rsp))

@@ -16,24 +16,9 @@
 
 #define VECTORS            256u
 #define GATE_INTERRUPT     0x8eu /* present, IF off on entry */
+#define GATE_USER          0x60u /* user code may call it; without, its `int n` is a #GP */
 #define MSR_GS_BASE        0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
-
-struct task_state {
-    uint32_t reserved0;
-    uint64_t rsp[3];
-    uint64_t reserved1;
-    uint64_t ist[7]; /* [0] is what gates call 1 */
-    uint64_t reserved2;
-    uint16_t reserved3;
-    uint16_t io_map;
-} __attribute__((packed));
-_Static_assert(sizeof(struct task_state) == 104, "Intel SDM 3A, figure 7-11");
-
-struct arch_cpu_data {
-    uint64_t gdt[7];
-    struct task_state tss;
-};
 
 struct gate {
     uint16_t offset0, selector;
@@ -72,6 +57,8 @@ static void fill_idt(void) {
     set_gate(2, IST_NMI + 1);
     set_gate(8, IST_DOUBLE_FAULT + 1);
     set_gate(18, IST_MACHINE_CHECK + 1);
+    set_gate(1, IST_DEBUG + 1);
+    idt[3].type |= GATE_USER; /* int3: what debuggers put into code */
 }
 
 /* The word above each stack names the CPU (trap_entry.S, trap_paranoid). */
@@ -140,7 +127,7 @@ static void load_tables(struct arch_cpu_data *data) {
 
 void arch_cpu_init(struct cpu *cpu) {
     if (cpu->index == 0) {
-        char *stacks[IST_STACKS] = {boot_stacks[0], boot_stacks[1], boot_stacks[2]};
+        char *stacks[IST_STACKS] = {boot_stacks[0], boot_stacks[1], boot_stacks[2], boot_stacks[3]};
         give_stacks(cpu, &boot_data, stacks);
         fill_idt();
     }

@@ -5,6 +5,7 @@
 #include "arch/x86_64/features.h"
 
 #include "arch/arch.h"
+#include "arch/x86_64/fpu.h"
 #include "arch/x86_64/io.h"
 #include "kernel/core/cpu.h"
 #include "kernel/core/panic.h"
@@ -39,6 +40,8 @@ void arch_features_init(void) {
     if (mine.xcr0 != 0)
         xcr0_write(mine.xcr0);
     smap_in_use = mine.smap;
+    fpu_init();
+    arch_user_init();
 }
 
 size_t arch_features_text(char *out, size_t size) {

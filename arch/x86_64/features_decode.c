@@ -74,13 +74,13 @@ const char *features_missing(const struct cpu_features *f) {
     return NULL;
 }
 
-/* Bits: Intel SDM 3A 2.5. */
+/* Bits: Intel SDM 3A 2.5. FSGSBASE stays off: user code could then change the bases that the kernel
+ * compares to spare itself writing them. */
 uint64_t features_cr4(const struct cpu_features *f) {
     uint64_t cr4 = 1u << 5 | 1u << 9 | 1u << 10; /* PAE, OSFXSR, OSXMMEXCPT */
     cr4 |= (uint64_t)f->mce << 6;
     cr4 |= (uint64_t)f->pge << 7;
     cr4 |= (uint64_t)f->umip << 11;
-    cr4 |= (uint64_t)f->fsgsbase << 16;
     cr4 |= (uint64_t)f->pcid << 17;
     cr4 |= (uint64_t)(f->xcr0 != 0) << 18;
     cr4 |= (uint64_t)f->smep << 20;

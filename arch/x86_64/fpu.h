@@ -8,7 +8,9 @@
 
 #define FPU_ALIGN 64u /* XSAVE wants it; Intel SDM 1 13.4 */
 
-/* Bytes that a block takes on this machine. Constant after arch_features_init(). */
+/* Finds out how large a block is. Every CPU, by arch_features_init(). */
+void fpu_init(void);
+/* Bytes that a block takes on this machine. */
 size_t fpu_size(void);
 /* Makes `block` the state of a thread that has not computed yet. */
 void fpu_reset(void *block);

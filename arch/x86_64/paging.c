@@ -4,9 +4,10 @@
  * (4 KiB), and an offset. An entry is empty, or names the next table, or is a leaf: always at
  * level 0, at levels 1 and 2 when its size bit is set. Intel SDM 3A 4.5.
  *
- * Invariants: a leaf is never writable and executable; entries of upper levels allow everything,
- * so the leaf alone decides; tables are never freed while the root lives, so a walk needs no lock
- * (kdb, fault reports), only changes do: the caller holds the lock of the space.
+ * Invariants: a leaf is never writable and executable, unless a unit asked for both; entries of
+ * upper levels allow everything, so the leaf alone decides; tables are never freed while the root
+ * lives, so a walk needs no lock (kdb, fault reports), only changes do. Making tables takes the lock of
+ * the space; a leaf of a unit's mapping is its memory object's (kernel/mem/memory.h).
  *
  * The hardware sets "accessed" and "dirty" in leaves at any time, so a leaf that is present is
  * changed by atomic exchanges only. Nothing here touches a TLB. */
@@ -16,7 +17,6 @@
 #include "kernel/mem/layout.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 #define PTE_PRESENT    (UINT64_C(1) << 0)
 #define PTE_WRITE      (UINT64_C(1) << 1)
@@ -66,30 +66,26 @@ static bool is_leaf(uint64_t entry, unsigned level) {
     return level == 0 || (level < TOP && (entry & PTE_LARGE) != 0);
 }
 
+/* The bits of `from` that are 1 << a, moved to 1 << b. */
+#define MOVE(from, a, b) (((uint64_t)(from) >> (a) & 1) << (b))
+_Static_assert(PAGE_WRITE == 1u << 0 && PAGE_EXEC == 1u << 1 && PAGE_USER == 1u << 2 &&
+                   PAGE_GLOBAL == 1u << 3 && PAGE_DEVICE == 1u << 4 && PAGE_COMBINE == 1u << 5,
+               "flags_of() and prot_of() move single bits");
+
 static uint64_t flags_of(unsigned prot) {
-    uint64_t flags = PTE_PRESENT;
-    flags |= (prot & PAGE_WRITE) != 0 ? PTE_WRITE : 0;
-    flags |= (prot & PAGE_EXEC) == 0 ? PTE_NX : 0;
-    flags |= (prot & PAGE_USER) != 0 ? PTE_USER : 0;
-    flags |= (prot & PAGE_GLOBAL) != 0 ? PTE_GLOBAL : 0;
-    flags |= (prot & PAGE_DEVICE) != 0 ? PTE_PCD | PTE_PWT : 0;
-    flags |= (prot & PAGE_COMBINE) != 0 ? PTE_PWT : 0;
-    return flags;
+    return PTE_PRESENT | MOVE(prot, 0, 1) | MOVE(~prot, 1, 63) | (prot & PAGE_USER) |
+           MOVE(prot, 3, 8) | MOVE(prot, 4, 4) | MOVE(prot | prot >> 1, 4, 3);
 }
 
 static unsigned prot_of(uint64_t entry) {
-    unsigned prot = 0;
-    prot |= (entry & PTE_WRITE) != 0 ? PAGE_WRITE : 0;
-    prot |= (entry & PTE_NX) == 0 ? PAGE_EXEC : 0;
-    prot |= (entry & PTE_USER) != 0 ? PAGE_USER : 0;
-    prot |= (entry & PTE_GLOBAL) != 0 ? PAGE_GLOBAL : 0;
-    prot |= (entry & PTE_PCD) != 0 ? PAGE_DEVICE : 0;
-    prot |= (entry & (PTE_PCD | PTE_PWT)) == PTE_PWT ? PAGE_COMBINE : 0;
-    return prot;
+    bool combine = (entry & (PTE_PCD | PTE_PWT)) == PTE_PWT;
+    return (unsigned)(MOVE(entry, 1, 0) | MOVE(~entry, 63, 1) | (entry & PTE_USER) |
+                      MOVE(entry, 8, 3) | MOVE(entry, 4, 4) | (combine ? PAGE_COMBINE : 0));
 }
 
 static bool prot_valid(unsigned prot) {
-    return (prot & (PAGE_WRITE | PAGE_EXEC)) != (PAGE_WRITE | PAGE_EXEC) &&
+    bool wx = (prot & (PAGE_WRITE | PAGE_EXEC)) == (PAGE_WRITE | PAGE_EXEC);
+    return (!wx || (prot & (PAGE_WX | PAGE_USER)) == (PAGE_WX | PAGE_USER)) &&
            (prot & (PAGE_DEVICE | PAGE_COMBINE)) != (PAGE_DEVICE | PAGE_COMBINE);
 }
 
@@ -98,11 +94,22 @@ static uint64_t add_table(pte_t *entry, vaddr_t va, page_table_alloc_fn alloc) {
     paddr_t table = alloc();
     if (table == 0)
         return 0;
-    memset((void *)table_at(table), 0, PAGE_SIZE);
+    arch_page_clear((void *)table_at(table));
     uint64_t value = table | PTE_PRESENT | PTE_WRITE | ((intptr_t)va < 0 ? 0 : PTE_USER);
     /* Release: pairs with the acquire in load(). */
     atomic_store_explicit(entry, value, memory_order_release);
     return value;
+}
+
+/* The entry of `va` at level 0, if all tables on the way are there: the usual case, by itself. */
+static pte_t *entry_quick(paddr_t root, vaddr_t va) {
+    uint64_t table = root;
+    for (unsigned n = TOP; n > 0; n--) { /* unrolled */
+        table = load(&table_at(table & PTE_ADDRESS)[index_of(va, n)]);
+        if ((table & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
+            return NULL;
+    }
+    return &table_at(table & PTE_ADDRESS)[index_of(va, 0)];
 }
 
 /* The entry of `va` at `level`, tables made on the way. NULL and *error: no table left, or a
@@ -151,8 +158,8 @@ int arch_page_map(paddr_t root, vaddr_t va, paddr_t pa, unsigned level, unsigned
     if (((va | pa) & (size_of(level) - 1)) != 0 || (pa & ~PTE_ADDRESS) != 0)
         return GMK_EINVAL;
     int error;
-    pte_t *entry = entry_make(root, va, level, alloc, &error);
-    if (entry == NULL)
+    pte_t *entry = level == 0 ? entry_quick(root, va) : NULL;
+    if (entry == NULL && (entry = entry_make(root, va, level, alloc, &error)) == NULL)
         return error;
     if ((load(entry) & ~((uint64_t)PAGE_MARK_LAZY << PTE_MARK_SHIFT)) != 0)
         return GMK_EEXIST;
@@ -183,6 +190,45 @@ int arch_page_protect(paddr_t root, vaddr_t va, unsigned prot) {
     while (!atomic_compare_exchange_strong_explicit(entry, &old, (old & kept) | flags_of(prot),
                                                     memory_order_acq_rel, memory_order_acquire)) {}
     return GMK_OK;
+}
+
+/* One leaf table's part of arch_page_narrow(): `clear` are the bits that go, `set` those that come. */
+static vaddr_t narrow_table(pte_t *entry, vaddr_t va, vaddr_t end, uint64_t clear, uint64_t set,
+                            struct page_batch *batch) {
+    for (; va < end && batch->visits > 0; va += PAGE_SIZE, entry++) {
+        batch->visits--;
+        uint64_t old = load(entry);
+        uint64_t new = (old & ~clear) | set;
+        if ((old & PTE_PRESENT) == 0 || old == new)
+            continue;
+        /* As in arch_page_protect(): at most three turns. */
+        while (!atomic_compare_exchange_strong_explicit(entry, &old, new, memory_order_acq_rel,
+                                                        memory_order_acquire))
+            new = (old & ~clear) | set;
+        if (batch->count < PAGE_BATCH_PAGES)
+            batch->pages[batch->count] = va;
+        batch->count++;
+    }
+    return va;
+}
+
+vaddr_t arch_page_narrow(paddr_t root, vaddr_t va, vaddr_t end, unsigned keep,
+                         struct page_batch *batch) {
+    uint64_t clear = keep == PAGE_GONE ? UINT64_MAX : (keep & PAGE_WRITE) != 0 ? 0 : PTE_WRITE;
+    uint64_t set = keep == PAGE_GONE || (keep & PAGE_EXEC) != 0 ? 0 : PTE_NX;
+    while (va < end && batch->visits > 0) {
+        unsigned level;
+        pte_t *entry = walk(root, va, &level);
+        uint64_t size = size_of(level > 0 ? level : 1), next = (va & ~(size - 1)) + size;
+        next = next < end ? next : end;
+        if (level == 0) {
+            va = narrow_table(entry, va, next, clear, set, batch);
+        } else { /* a hole: units have no large leaves */
+            batch->visits--;
+            va = next;
+        }
+    }
+    return va;
 }
 
 int arch_page_split(paddr_t root, vaddr_t va, page_table_alloc_fn alloc) {

@@ -12,9 +12,19 @@
  *     test is wrong. They run on stacks of their own (IST), and the word above each holds the CPU's
  *     address: the entry loads GS_BASE from there and puts the old value back on the way out,
  *     whatever it was.
+ *   - a debug exception can do so too: `mov ss` puts it off until after the next instruction, which
+ *     may be a `syscall` or `int3` (CVE-2018-8897; Intel SDM 3A 6.8.3). So it has such a stack; when it
+ *     comes from user code its frame moves to the thread's stack, since the thread may wait there.
  * An iret lets the next NMI in, so the NMI handler must not take an exception. (Intel SDM 3A 6.7.1)
  *
+ * To user mode. The frame then is a *full* one at the end of the thread's stack (arch/arch.h). Below it
+ * there is room in which the handler can make it a boundary, and go on elsewhere. An `iretq` cannot fault
+ * here: selectors are ours, and rip was user code's, or checked (arch_frame_regs_set()).
+ *
  * Vector registers are not saved: the kernel does not use them. */
+
+#include "arch/x86_64/latency.inc"
+#include "arch/x86_64/offsets.h"
 
 #define FRAME_VECTOR 120
 #define FRAME_CS     144
@@ -48,10 +58,12 @@ trap_common:
         jz      1f
         swapgs
         lfence
-        cmpb    $0, smap_in_use(%rip)
+        xor     %ebp, %ebp              /* backtraces end here */
+1:      cmpb    $0, smap_in_use(%rip)
         je      1f
-        clac                            /* user code can set RFLAGS.AC; the kernel runs without */
-1:      mov     FRAME_VECTOR(%rsp), %edi
+        clac                            /* set by user code, or by a copy that faulted */
+1:      latency_begin_frame
+        mov     FRAME_VECTOR(%rsp), %edi
         mov     %rsp, %rsi
         cmp     $FIRST_IRQ, %edi
         jb      3f
@@ -60,13 +72,47 @@ trap_common:
         jz      2f                      /* interrupted with interrupts off: only by `int` */
         call    sched_irq_exit
 2:      testb   $3, FRAME_CS(%rsp)
-        jz      4f
+        jnz     trap_to_user
+        latency_end_frame
+        load_registers
+        iretq
+3:      sub     $FULL_FRAME_ROOM, %rsp
+        call    trap_handle
+        add     $FULL_FRAME_ROOM, %rsp
+        jmp     2b
+
+/* rsp is at a full frame. */
+        .globl  trap_to_user
+trap_to_user:
+        mov     %gs:CPU_CURRENT, %rax
+        testl   $SPECIAL_AT_EXIT, THREAD_SPECIAL_AT(%rax)
+        jnz     1f
+        latency_end_frame
+        swapgs
+        load_registers
+        iretq
+1:      mov     %rsp, %rdi
+        sub     $FULL_FRAME_ROOM, %rsp
+        call    user_special_full
+        add     $FULL_FRAME_ROOM, %rsp
+        jmp     trap_to_user
+
+/* On the stack of debug exceptions: vector, error, rip, cs, rflags, rsp, ss. */
+        .balign 16
+trap_debug:
+        testb   $3, 24(%rsp)
+        jz      trap_paranoid
         swapgs
         lfence
-4:      load_registers
-        iretq
-3:      call    trap_handle
-        jmp     2b
+        push    %rax
+        mov     %rsp, %rax
+        mov     %gs:CPU_STACK_TOP, %rsp
+        .irp    at, 56, 48, 40, 32, 24, 16, 8
+        push    \at(%rax)
+        .endr
+        mov     (%rax), %rax
+        swapgs                          /* as the common entry expects it */
+        jmp     trap_common
 
         .balign 16
 trap_paranoid:
@@ -103,7 +149,9 @@ trap_stubs:
         push    $0
         .endif
         push    $vector
-        .if (vector == 2) || (vector == 8) || (vector == 18)
+        .if (vector == 1)
+        jmp     trap_debug
+        .elseif (vector == 2) || (vector == 8) || (vector == 18)
         jmp     trap_paranoid
         .else
         jmp     trap_common

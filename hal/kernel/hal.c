@@ -12,6 +12,7 @@
 
 #include "ggmk/error.h"
 #include "hal/kernel/dump.h"
+#include "kernel/core/lock.h"
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/mem/frame.h"
@@ -108,6 +109,31 @@ void hal_unlock(struct hal_lock *lock) {
     if (atomic_exchange_explicit(&lock->state, HAL_LOCK_FREE, memory_order_release) ==
         HAL_LOCK_CONTENDED)
         (void)wait_wake(&lock->state, 1);
+}
+
+/* ---- Short locks: a system call cannot sleep, and may have preempted a thread of the engine ---- */
+
+struct short_lock {
+    struct spinlock spin;
+    bool irq; /* of the holder, to be put back */
+};
+_Static_assert(sizeof(struct short_lock) <= sizeof(struct hal_short), "it fits");
+
+static struct short_lock *short_of(struct hal_short *lock) {
+    return (struct short_lock *)(void *)lock;
+}
+
+void hal_short_init(struct hal_short *lock) {
+    spin_init(&short_of(lock)->spin, LOCK_ENGINE);
+}
+
+void hal_short_lock(struct hal_short *lock) {
+    bool irq = spin_lock(&short_of(lock)->spin);
+    short_of(lock)->irq = irq;
+}
+
+void hal_short_unlock(struct hal_short *lock) {
+    spin_unlock(&short_of(lock)->spin, short_of(lock)->irq);
 }
 
 /* ---- Memory ------------------------------------------------------------------------------- */

@@ -16,6 +16,9 @@ extern "C" {
 #define GMK_CHAN_LOSSLESS 0x00u /* full: the sender gets EAGAIN, nothing is ever dropped */
 #define GMK_CHAN_LOSSY    0x02u /* full: the slowest subscriber loses its oldest message */
 #define GMK_CHAN_REPLAY   0x04u /* messages stay until acknowledged with gmk_chan_ack() */
+#define GMK_CHAN_LOOSE \
+    0x08u /* its type may be 0 (any) and such as the engine does not know;
+                                   messages of those are counted under no type */
 
 /* Options of a subscription. Ordered (default): one message at a time, in the order of
  * the channel, with ctx->lost. Parallel: as many at a time as there are workers, in any
@@ -34,6 +37,13 @@ extern "C" {
  * that begin with "sys." are the engine's. */
 GMK_API int gmk_chan_open(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options,
                           uint32_t slots, uint32_t *out_chan);
+
+/* The same, and the payloads that wait in it have at most `bytes` bytes together (0: no bound);
+ * beyond that it is full. Each counts as the block that can hold it, a power of two and at least
+ * 64, once per subscription. A single larger one never fits (EINVAL at the send). Not for replay
+ * channels (EINVAL). */
+GMK_API int gmk_chan_open_bounded(gmk_ctx_t *ctx, const char *name, uint32_t type, uint32_t options,
+                                  uint32_t slots, uint64_t bytes, uint32_t *out_chan);
 
 /* Finds a channel by name. ENOENT. */
 GMK_API int gmk_chan_find(gmk_ctx_t *ctx, const char *name, uint32_t *out_chan);
@@ -72,6 +82,43 @@ GMK_API int gmk_chan_emit_n(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *tas
  * caller itself. */
 GMK_API int gmk_chan_send(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task,
                           uint64_t timeout_ns);
+
+/* ---- Without a handler ------------------------------------------------------------------
+ *
+ * For partners that wait by means of their own: a thread, another process or unit. Log, order,
+ * backpressure, loss, replay, trace and counts are those of handled subscriptions. */
+
+/* Whom to tell. `wake` is called by whoever sends (closes, makes room ..), on any thread and in any
+ * context in which that is possible: it must be short and must not call the engine. A call may
+ * still be on its way when what it was for has ended, so a waker is memory that stays. */
+typedef struct gmk_waker {
+    void (*wake)(struct gmk_waker *self);
+} gmk_waker_t;
+
+/* Subscribes without a handler: messages wait for gmk_chan_pull(). The waker is called once
+ * when there is something for a pull that found nothing, at first for the one that was not
+ * made yet: a message, or that the channel is closed. Seldom it is called for nothing. Errors
+ * as gmk_chan_sub(). */
+GMK_API int gmk_chan_sub_pull(gmk_ctx_t *ctx, uint32_t chan, gmk_waker_t *waker, uint32_t *out_sub);
+
+/* Takes the next message; one thread at a time for each subscription, and none while it is ended
+ * with gmk_chan_unsub(). GMK_OK: *out is it, and its
+ * payload's reference is the caller's, to be given back with gmk_free(); ctx->lost is the number of
+ * messages lost just before it. For the engine it is delivered with that. EAGAIN: nothing there,
+ * the waker will be called. ERANGE: its payload has more than len_max bytes; out->len says how many,
+ * nothing was taken. ECLOSED: closed, and nothing is left; the subscription is gone. ENOENT: it was
+ * none. */
+GMK_API int gmk_chan_pull(gmk_ctx_t *ctx, uint32_t chan, uint32_t sub, uint32_t len_max,
+                          gmk_task_t *out);
+
+/* Names the channel's one listener for room (NULL: none). ENOENT. */
+GMK_API int gmk_chan_on_room(gmk_ctx_t *ctx, uint32_t chan, gmk_waker_t *room);
+
+/* After a send was answered with EAGAIN. GMK_OK: it would be now as well, and the listener will
+ * be called when that may have changed. EAGAIN: it has changed already, send again. */
+GMK_API int gmk_chan_want_room(gmk_ctx_t *ctx, uint32_t chan, const gmk_task_t *task);
+
+/* ---- Replay and statistics -------------------------------------------------------------- */
 
 /* Replay channels: everything up to and including sequence number `seq` is done with.
  * ERANGE: beyond what was delivered. */

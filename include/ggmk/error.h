@@ -37,7 +37,17 @@ extern "C" {
     X(GMK_ENOTSUP, -22, "this platform or mode does not offer it: see the platform's page")       \
     X(GMK_ESYS, -23, "the platform refused a thread, memory or a file: the log has its reason")   \
     X(GMK_EBUSY, -24, "it is in use: wait until its users have finished")                         \
-    X(GMK_EFAIL, -25, "the handler failed: the task goes to sys.error")
+    X(GMK_EFAIL, -25, "the handler failed: the task goes to sys.error")                           \
+    X(GMK_EHANDLE, -26, "the handle names no capability: it was dropped, revoked or never given") \
+    X(GMK_ECAPTYPE, -27, "the capability is of another type than this call takes")                \
+    X(GMK_ERIGHTS, -28, "the capability lacks a right that this call needs")                      \
+    X(GMK_EFAULT, -29, "an address that cannot be read or written as the call needs it")          \
+    X(GMK_EPEER, -30, "the partner of the call ended before it replied")                          \
+    X(GMK_EBUDGET, -31, "the factory's frames or objects are used up: free some or get more")     \
+    X(GMK_ETOKEN, -32, "no caller of this unit waits for a reply under this token")               \
+    X(GMK_EKILLED, -33, "it was ended from outside")                                              \
+    X(GMK_ESTATE, -34, "the thread or unit is not in a state that allows this")                   \
+    X(GMK_ENOSYS, -35, "there is no system call of this number")
 
 enum gmk_status {
 #define GMK_ERROR_ENUM(name, value, sentence) name = (value),

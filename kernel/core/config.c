@@ -42,6 +42,10 @@ static const struct config_word words[] = {
            "what follows the report of a panic"),
     NUMBER(arena_kib, "arena", 0, 4u << 20, 0,
            "the engine's memory in KiB; 0 is the least that works and 512 more"),
+    TEXT(init, "init", "the first program, a file of the archive, or none; empty is sbin/init"),
+    TEXT(init_arg, "init-arg", "one argument for the first program"),
+    CHOICE(init_end, "init-end", "stay|off", CONFIG_INIT_END_STAY, CONFIG_INIT_END_STAY,
+           "what the kernel does when the first program has ended"),
     TEXT(tests, "tests", "test image: run only these programs, PATTERN[,PATTERN..]"),
     TEXT(bench, "bench", "benchmark image: run only this group"),
 };

@@ -13,6 +13,7 @@
 struct boot_info;
 
 enum config_panic { CONFIG_PANIC_HALT, CONFIG_PANIC_REBOOT, CONFIG_PANIC_EXIT };
+enum config_init_end { CONFIG_INIT_END_STAY, CONFIG_INIT_END_OFF };
 
 typedef struct kernel_config {
     uint32_t cpus_max;   /* 1 .. CPUS_MAX */
@@ -25,6 +26,9 @@ typedef struct kernel_config {
     bool x2apic;         /* used where present */
     bool huge_pages;     /* 1 GiB pages where present */
     bool exit_device;    /* isa-debug-exit at 0xf4 exists */
+    uint8_t init_end;    /* enum config_init_end */
+    char init[64];       /* the first program: a file of the archive; "" = sbin/init */
+    char init_arg[64];   /* its argv[1]; "" = none */
     char tests[64];      /* test image: PATTERN[,PATTERN..]; "" = all */
     char bench[64];      /* benchmark image: a group's name; "" = all */
 } kernel_config_t;

@@ -17,31 +17,33 @@
  * The clients are attached in the early init of the module "irq", before any driver's init can
  * let its interrupts in. Where there are more CPUs than client places to spare, several CPUs
  * share one, under a spinlock. */
+#include "kernel/cap/reaper.h"
 #include "kernel/core/config.h"
 #include "kernel/core/cpu.h"
+#include "kernel/core/engine_call.h"
+#include "kernel/core/initrd.h"
 #include "kernel/core/kernel.h"
 #include "kernel/core/lock.h"
 #include "kernel/core/panic.h"
 #include "kernel/core/services.h"
+#include "kernel/ipc/channel.h"
 #include "kernel/irq/irq.h"
+#include "kernel/mem/frame.h"
 #include "kernel/sched/thread.h"
 
 #include "ggmk/ggmk.h"
 
+#include <string.h>
+
 #define ENGINE_THREADS     8u /* client places for threads: the monitor, tests, services */
 #define ENGINE_IRQ_CLIENTS (GMK_CLIENTS_MAX - ENGINE_THREADS)
 #define ENGINE_ARENA_SPARE ((size_t)128 * 1024) /* beyond the least that works */
+#define ENGINE_UNITS_SHARE 48u /* of free memory, for what units send by channels */
 
 gmk_kernel_t kernel_engine;
 
-struct irq_client {
-    struct spinlock lock; /* taken only when CPUs share the client */
-    gmk_ctx_t *ctx;       /* NULL before the engine is there; constant after */
-    void *record;         /* hal_local of this client; likewise */
-};
-
-static struct irq_client irq_clients[ENGINE_IRQ_CLIENTS];
-static unsigned irq_client_count; /* set before the first client is attached, constant after */
+struct irq_client irq_clients[ENGINE_IRQ_CLIENTS];
+unsigned irq_client_count;
 
 /* ---- From interrupts -------------------------------------------------------------------- */
 
@@ -59,11 +61,10 @@ int irq_submit(const gmk_task_t *task) {
         return GMK_EINVAL;
     if (irq_client_count == 0)
         return GMK_EHALTED;
-    bool shared = irq_client_count < cpu_count;
-    struct irq_client *client = &irq_clients[shared ? cpu->index % irq_client_count : cpu->index];
+    struct irq_client *client = irq_client_of(cpu);
     if (client->ctx == NULL)
         return GMK_EHALTED;
-    if (!shared)
+    if (!irq_client_is_shared())
         return submit_as(cpu, client, task);
     bool irq = spin_lock(&client->lock);
     int status = submit_as(cpu, client, task);
@@ -94,6 +95,7 @@ static int irq_attach_clients(gmk_ctx_t *ctx) {
             return GMK_ELIMIT;
         /* Release: an interrupt that sees the context sees the record. */
         __atomic_store_n(&client->ctx, attached, __ATOMIC_RELEASE);
+        atomic_store_explicit(&client->agent, attached->agent, memory_order_release);
     }
     return GMK_OK;
 }
@@ -116,8 +118,21 @@ static unsigned clients_needed(void) {
     return irq + ENGINE_THREADS;
 }
 
+/* What payloads of units' channels need besides: nothing without an archive that could hold units. */
+static size_t arena_for_units(void) {
+    const size_t least = (size_t)1 << 20, most = (size_t)16 << 20;
+    struct frame_stats frames;
+    size_t archive;
+    (void)initrd_bytes(&archive);
+    if (archive == 0 || strcmp(kernel_config.init, "none") == 0)
+        return 0;
+    frame_stats(&frames);
+    size_t share = frames.free * PAGE_SIZE / ENGINE_UNITS_SHARE;
+    return share < least ? least : share > most ? most : page_up(share);
+}
+
 void engine_start(void) {
-    static gmk_module_t *const own[] = {&memory_module, &time_module, &irq_module};
+    static gmk_module_t *const own[] = {&memory_module, &time_module, &irq_module, &reaper_module};
     gmk_boot_cfg_t cfg = {
         .n_workers = cpu_count,
         .max_clients = clients_needed(),
@@ -126,8 +141,9 @@ void engine_start(void) {
         .trace_level = kernel_config.trace_level,
         .log_level = kernel_config.log_level,
     };
+    channels_forget();
     size_t asked = (size_t)kernel_config.arena_kib * 1024, least = gmk_boot_arena_min(&cfg);
-    cfg.arena_size = asked != 0 ? asked : least + ENGINE_ARENA_SPARE;
+    cfg.arena_size = asked != 0 ? asked : least + ENGINE_ARENA_SPARE + arena_for_units();
     int status = gmk_boot(&kernel_engine, &cfg, own, sizeof own / sizeof own[0]);
     /* From 16 MiB on an engine has more tables, so a little more than the least can be too little. */
     if (status == GMK_ENOMEM && asked == 0) {
@@ -138,6 +154,23 @@ void engine_start(void) {
         panic("the engine did not start: %s: %s", gmk_error_name(status), gmk_strerror(status));
 }
 
+static void nothing(void *arg) {
+    (void)arg;
+}
+
+/* No system call enters any more, and none is inside. */
+static void shut_out_calls(void) {
+    for (unsigned i = 0; i < irq_client_count; i++)
+        atomic_store_explicit(&irq_clients[i].agent, NULL, memory_order_seq_cst);
+    ipi_call_others(nothing, NULL); /* a barrier on each CPU: engine_enter() */
+    for (unsigned i = 0; i < irq_client_count; i++) {
+        /* Bound: one system call with IF off. Acquire pairs with the release in engine_leave(). */
+        while (atomic_load_explicit(&irq_clients[i].inside, memory_order_acquire) != 0)
+            arch_relax();
+    }
+}
+
 int engine_stop(void) {
+    shut_out_calls();
     return gmk_halt(&kernel_engine);
 }

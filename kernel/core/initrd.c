@@ -58,3 +58,8 @@ void initrd_init(const struct boot_info *info) {
 bool initrd_find(const char *name, struct cpio_entry *entry) {
     return archive.size > 0 && cpio_find(archive.bytes, archive.size, name, entry);
 }
+
+const void *initrd_bytes(size_t *size) {
+    *size = archive.size;
+    return archive.bytes;
+}

@@ -12,3 +12,6 @@ void initrd_init(const struct boot_info *info);
 /* Finds a file by its path ("./" is ignored). False: no such file, or no archive. The entry points
  * into the archive, which stays where it is. Any context after initrd_init(). */
 bool initrd_find(const char *name, struct cpio_entry *entry);
+
+/* The whole archive; *size 0: none. Any context after initrd_init(). */
+const void *initrd_bytes(size_t *size);

@@ -113,3 +113,11 @@ const char *lock_class_name(enum lock_class class) {
 uint64_t lock_longest_hold(enum lock_class class) {
     return atomic_load_explicit(&longest_hold[class], memory_order_relaxed);
 }
+
+void spin_enter_slow(struct spinlock *lock, uint16_t ticket) {
+    struct cpu *cpu = cpu_this();
+    if (spin_is_mine(lock))
+        panic("lock %s: this CPU holds it already", class_names[lock->class]);
+    while (atomic_load_explicit(&lock->serving, memory_order_acquire) != ticket)
+        wait_politely(cpu);
+}

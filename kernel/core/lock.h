@@ -14,16 +14,29 @@
 #include <stdatomic.h>
 
 /* In order: a CPU that holds one may take only later ones. X(name, what it guards) */
-#define LOCK_CLASS_LIST(X)                                    \
-    X(LOCK_IRQ_TABLE, "handlers by vector, routes")           \
-    X(LOCK_VM, "the kernel's mappings and page tables")       \
-    X(LOCK_SLAB, "one slab cache's partial list")             \
-    X(LOCK_SHOOTDOWN, "the right to ask for a TLB shootdown") \
-    X(LOCK_FRAMES, "one node's frame bitmap")                 \
-    X(LOCK_IRQ_CLIENT, "an engine client that CPUs share")    \
-    X(LOCK_WAIT, "one bucket of waiting threads")             \
-    X(LOCK_RUNQ, "one CPU's run queue")                       \
-    X(LOCK_TIMER, "one CPU's timer queue")                    \
+#define LOCK_CLASS_LIST(X)                                                                 \
+    X(LOCK_UNIT, "one unit: state, threads, ports")                                        \
+    X(LOCK_THREAD, "one thread as an object: status, watcher")                             \
+    X(LOCK_CHANNEL, "receiving from one end of a channel; its life")                       \
+    X(LOCK_SPACE, "one space: mappings, the user half of its page tables")                 \
+    X(LOCK_MEMORY, "one memory object: pages, mappings")                                   \
+    X(LOCK_OBJECT, "one factory, registry, I/O port range, interrupt or timer capability") \
+    X(LOCK_IRQ_TABLE, "handlers by vector, routes")                                        \
+    X(LOCK_VM, "the kernel's mappings and page tables")                                    \
+    X(LOCK_SLAB, "one slab cache's partial list")                                          \
+    X(LOCK_SHOOTDOWN, "the right to ask for a TLB shootdown")                              \
+    X(LOCK_FRAMES, "one node's frame bitmap")                                              \
+    X(LOCK_POOL, "one pool of objects")                                                    \
+    X(LOCK_IRQ_CLIENT, "an engine client that CPUs share")                                 \
+    X(LOCK_ENGINE, "the engine's channels, or its groups: who has which number")           \
+    X(LOCK_CHAN_WAIT, "threads that wait at one end, or for room in one channel")          \
+    X(LOCK_PORT, "one port: its queues")                                                   \
+    X(LOCK_CAPS, "writing to one unit's capabilities")                                     \
+    X(LOCK_NOTIFY, "one notification")                                                     \
+    X(LOCK_WORDS, "one bucket of user words")                                              \
+    X(LOCK_WAIT, "one bucket of waiting threads")                                          \
+    X(LOCK_RUNQ, "one CPU's run queue")                                                    \
+    X(LOCK_TIMER, "one CPU's timer queue")                                                 \
     X(LOCK_LEAF, "tests and statistics: takes nothing after")
 
 enum lock_class {
@@ -52,6 +65,12 @@ bool spin_try_lock(struct spinlock *lock, bool *irq);
 void spin_unlock(struct spinlock *lock, bool irq);
 /* IF off, or the answer is stale for a caller that is not pinned. */
 bool spin_is_mine(const struct spinlock *lock);
+
+/* The same for callers that have IF off already, in line: short paths count instructions. Out of line
+ * in DEV. */
+static inline void spin_enter(struct spinlock *lock);
+static inline void spin_leave(struct spinlock *lock);
+#include "kernel/core/lock_inline.h"
 
 /* For kdb and tests: a class's name; cycles of its longest hold (0 but in DEV). */
 const char *lock_class_name(enum lock_class class);

@@ -13,9 +13,11 @@
 #include "kernel/core/log.h"
 #include "kernel/core/panic.h"
 #include "kernel/debug/kdb.h"
+#include "kernel/debug/latency.h"
 #include "kernel/mem/layout.h"
 #include "kernel/mem/mem.h"
 #include "kernel/sched/thread.h"
+#include "kernel/sys/sys.h"
 #include "kernel/time/timer.h"
 #include "lib/format.h"
 
@@ -54,6 +56,7 @@ static void step_cpu(void) {
 static void step_memory(void) {
     mem_init(&boot_info);
     arch_boot_stack_guard();
+    arch_space_init();
     initrd_init(&boot_info);
     console_screen_init(&boot_info);
 }
@@ -126,10 +129,13 @@ _Noreturn void kernel_main(void) {
     }
     marks[STEPS] = arch_cycles();
     report_times(marks);
-    if (kernel_payload != NULL)
+    if (kernel_payload != NULL) {
         kernel_payload();
-    else
+    } else {
         kdb_start();
+        if (!init_start())
+            kdb_greet();
+    }
     sched_idle_loop();
 }
 
@@ -140,6 +146,7 @@ _Noreturn void kernel_cpu_main(struct cpu *cpu) {
 }
 
 _Noreturn void kernel_shutdown(int status) {
+    latency_report();
     engine_stop();
     arch_poweroff(status);
 }

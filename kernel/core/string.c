@@ -61,6 +61,15 @@ size_t strlen(const char *text) {
     return length;
 }
 
+void *memchr(const void *bytes, int byte, size_t size) {
+    const unsigned char *at = bytes;
+    for (; size > 0; size--, at++) {
+        if (*at == (unsigned char)byte)
+            return (void *)(uintptr_t)at;
+    }
+    return NULL;
+}
+
 int strncmp(const char *a, const char *b, size_t size) {
     for (; size > 0 && *a != '\0' && *a == *b; size--, a++, b++)
         continue;

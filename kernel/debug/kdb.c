@@ -29,7 +29,8 @@
 #define HELP_COLUMN   33 /* where the explanations begin */
 
 static const struct kdb_command *const tables[] = {kdb_machine_commands, kdb_memory_commands,
-                                                   kdb_engine_commands, kdb_trace_commands};
+                                                   kdb_engine_commands,  kdb_trace_commands,
+                                                   kdb_unit_commands,    kdb_sched_commands};
 
 /* ---- Output --------------------------------------------------------------------------- */
 
@@ -174,8 +175,6 @@ static void take_byte(uint8_t byte, gmk_ctx_t *ctx) {
 }
 
 static int input_handler(gmk_ctx_t *ctx) {
-    if (ctx->task->meta0 != 0) /* from kdb_start() */
-        console_write(KDB_PROMPT, sizeof KDB_PROMPT - 1u);
     for (int byte = take(); byte >= 0; byte = take())
         take_byte((uint8_t)byte, ctx);
     atomic_store_explicit(&input.state, IDLE, memory_order_seq_cst);
@@ -187,14 +186,18 @@ static int input_handler(gmk_ctx_t *ctx) {
 
 /* ---- Life -------------------------------------------------------------------------------- */
 
+static bool wanted(void) {
+    return kernel_config.kdb && kernel_config.serial;
+}
+
 void kdb_start(void) {
-    if (!kernel_config.kdb || !kernel_config.serial)
-        return;
-    gmk_task_t task = {.type = KDB_TYPE_INPUT, .meta0 = 1};
-    atomic_store_explicit(&input.state, QUEUED, memory_order_seq_cst);
-    if (gmk_submit(&kernel_engine, &task) != GMK_OK ||
-        arch_serial_on_input(on_input, NULL) != GMK_OK)
-        klog_warn("kdb", "the monitor cannot run: no task, or no interrupt of the serial line");
+    if (wanted() && arch_serial_on_input(on_input, NULL) != GMK_OK)
+        klog_warn("kdb", "the monitor cannot run: no interrupt of the serial line");
+}
+
+void kdb_greet(void) {
+    if (wanted())
+        console_write(KDB_PROMPT, sizeof KDB_PROMPT - 1u);
 }
 
 static const gmk_handler_reg_t handlers[] = {{KDB_TYPE_INPUT, input_handler, "kdb input"},

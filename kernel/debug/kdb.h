@@ -28,6 +28,11 @@ extern const struct kdb_command kdb_machine_commands[]; /* kdb_machine.c: CPUs, 
 extern const struct kdb_command kdb_memory_commands[];  /* kdb_memory.c */
 extern const struct kdb_command kdb_engine_commands[];  /* kdb_engine.c: tasks, modules, metrics */
 extern const struct kdb_command kdb_trace_commands[];   /* kdb_trace.c */
+extern const struct kdb_command kdb_unit_commands[];    /* kdb_units.c: user threads, capabilities */
+extern const struct kdb_command kdb_sched_commands[];   /* kdb_sched.c: run queues, latency */
+
+/* "ready": enum thread_state. */
+const char *kdb_thread_state(unsigned state);
 
 /* Task types of the monitor's module. */
 enum { KDB_TYPE_INPUT = 0xe00, KDB_TYPE_LOAD = 0xe01 };
@@ -40,8 +45,9 @@ bool kdb_interrupted(void);
 /* An argument that must be a number up to `most`; complains and returns false otherwise. */
 bool kdb_arg(const struct kdb_call *call, unsigned i, unsigned base, uint64_t most, uint64_t *out);
 
-/* Shows the prompt and listens, when the command line lets it. Once, from a thread, at the end of
- * the boot. */
+/* Listens, when the command line lets it. Once, from a thread, at the end of the boot. */
 void kdb_start(void);
+/* Shows the prompt: when there is nothing else to look at. Any context. */
+void kdb_greet(void);
 /* After a panic: polls the serial line and answers the commands that can be. */
 _Noreturn void kdb_post_mortem(void);

@@ -42,15 +42,15 @@ static void cmd_cpus(const struct kdb_call *call) {
     }
 }
 
-static const char *state_name(unsigned state) {
-    static const char *const names[] = {"new", "ready", "running", "blocked", "exited"};
+const char *kdb_thread_state(unsigned state) {
+    static const char *const names[] = {"new", "ready", "running", "blocked", "stopped", "exited"};
     return state < sizeof names / sizeof names[0] ? names[state] : "?";
 }
 
 static void show_thread(void *arg, const struct thread *t) {
     (void)arg;
-    kdb_print("%3u %-7s cpu %2u prio %3u %8llu ms  %s\n", t->id, state_name(t->state), t->cpu,
-              t->priority, (unsigned long long)(t->run_ns / MS), t->name);
+    kdb_print("%3u %-7s cpu %2u prio %3u %8llu ms  %s\n", t->id, kdb_thread_state(t->state), t->cpu,
+              t->priority, (unsigned long long)(t->run_cycles / arch_cycles_khz()), t->name);
 }
 
 static void cmd_threads(const struct kdb_call *call) {
@@ -80,7 +80,7 @@ static void bt_thread(void *arg, const struct thread *t) {
     if (request->id != UINT64_MAX && request->id != t->id)
         return;
     request->found = true;
-    kdb_print("thread %u, %s, %s on CPU %u\n", t->id, t->name, state_name(t->state), t->cpu);
+    kdb_print("thread %u, %s, %s on CPU %u\n", t->id, t->name, kdb_thread_state(t->state), t->cpu);
     const struct cpu *cpu = cpus[t->cpu];
     if (cpu != NULL && cpu->current != NULL && cpu->current->id == t->id)
         kdb_print("  it runs: bt cpu %u shows where\n", t->cpu);

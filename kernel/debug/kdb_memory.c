@@ -20,7 +20,8 @@ static void cmd_mem(const struct kdb_call *call) {
     (void)call;
     static const char *const owners[FRAME_OWNERS] = {
         "free",   "reserved", "kernel image", "page tables",       "heap", "slabs",
-        "stacks", "engine",   "modules",      "frame descriptors", "other"};
+        "stacks", "engine",   "modules",      "frame descriptors", "other",
+        "objects", "units' pages", "units' trees", "units' page tables"};
     struct frame_stats frames;
     frame_stats(&frames);
     kdb_print("%llu KiB of RAM, %llu KiB free\n", kib(frames.total), kib(frames.free));

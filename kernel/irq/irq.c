@@ -30,9 +30,9 @@ struct handler {
 struct slot { /* of a device's interrupt */
     const char *name;
     unsigned gsi;
-    _Atomic uint64_t count; /* written by the CPU that takes it */
-    irq_fn fn;
-    void *arg;
+    _Atomic uint64_t count;                  /* written by the CPU that takes it */
+    const struct irq_action *_Atomic action; /* `own`, or that of a capability */
+    struct irq_action own;
 };
 
 static struct handler handlers[IRQ_VECTORS];
@@ -96,7 +96,9 @@ static void run_device(void *arg) {
     struct slot *slot = arg;
     uint64_t count = atomic_load_explicit(&slot->count, memory_order_relaxed);
     atomic_store_explicit(&slot->count, count + 1, memory_order_relaxed);
-    slot->fn(slot->arg);
+    /* Acquire pairs with the release in begin(): what it points at is there. */
+    const struct irq_action *action = atomic_load_explicit(&slot->action, memory_order_acquire);
+    action->fn(action->arg);
 }
 
 /* The slot of `gsi`, else a free one, else NULL. Under the lock. */
@@ -115,29 +117,68 @@ static unsigned vector_of(const struct slot *slot) {
     return arch_irq_vector((unsigned)(slot - slots));
 }
 
+static const struct irq_action *action_of(const struct slot *slot) {
+    return atomic_load_explicit(&slot->action, memory_order_relaxed);
+}
+
+/* Gives a slot to an action, masked. Under the lock; *out may be set on errors too. */
+static int take_slot(unsigned gsi, bool level, bool active_low, const char *name,
+                     struct slot **out) {
+    struct slot *slot = *out = find_slot(gsi);
+    if (slot == NULL)
+        return GMK_ELIMIT;
+    if (slot->name != NULL)
+        return GMK_EEXIST;
+    int status = arch_irq_route(gsi, vector_of(slot), 0, level, active_low);
+    if (status != GMK_OK)
+        return status;
+    slot->name = name;
+    slot->gsi = gsi;
+    atomic_store_explicit(&slot->count, 0, memory_order_relaxed);
+    return GMK_OK;
+}
+
+static void begin(struct slot *slot, const struct irq_action *action) {
+    atomic_store_explicit(&slot->action, action, memory_order_release);
+    install(vector_of(slot), run_device, slot);
+}
+
 int irq_attach(unsigned gsi, bool level, bool active_low, irq_fn fn, void *arg, const char *name) {
     if (fn == NULL || name == NULL)
         return GMK_EINVAL;
-    int status = GMK_OK;
+    struct slot *slot;
     bool irq = spin_lock(&table_lock);
-    struct slot *slot = find_slot(gsi);
-    if (slot == NULL)
-        status = GMK_ELIMIT;
-    else if (slot->name != NULL)
-        status = GMK_EEXIST;
-    else
-        status = arch_irq_route(gsi, vector_of(slot), 0, level, active_low);
+    int status = take_slot(gsi, level, active_low, name, &slot);
     if (status == GMK_OK) {
-        slot->name = name;
-        slot->gsi = gsi;
-        slot->fn = fn;
-        slot->arg = arg;
-        atomic_store_explicit(&slot->count, 0, memory_order_relaxed);
-        install(vector_of(slot), run_device, slot);
+        slot->own = (struct irq_action){fn, arg};
+        begin(slot, &slot->own);
         arch_irq_unmask(gsi);
     }
     spin_unlock(&table_lock, irq);
     return status;
+}
+
+int irq_lend(unsigned gsi, bool level, bool active_low, const struct irq_action *action) {
+    struct slot *slot;
+    bool irq = spin_lock(&table_lock);
+    int status = take_slot(gsi, level, active_low, "capability", &slot);
+    if (status == GMK_OK)
+        begin(slot, action);
+    else if (status == GMK_EEXIST && action_of(slot) == &slot->own)
+        status = GMK_EBUSY;
+    spin_unlock(&table_lock, irq);
+    return status;
+}
+
+void irq_take_back(unsigned gsi, const struct irq_action *action) {
+    bool irq = spin_lock(&table_lock);
+    struct slot *slot = find_slot(gsi);
+    K_ASSERT(slot != NULL && slot->name != NULL && action_of(slot) == action,
+             "who gives an interrupt back has it");
+    arch_irq_mask(gsi);
+    install(vector_of(slot), NULL, slot);
+    slot->name = NULL; /* the action stays, for a handler that is on its way to it */
+    spin_unlock(&table_lock, irq);
 }
 
 static void nothing(void *arg) {
@@ -147,7 +188,7 @@ static void nothing(void *arg) {
 int irq_detach(unsigned gsi) {
     bool irq = spin_lock(&table_lock);
     struct slot *slot = find_slot(gsi);
-    bool found = slot != NULL && slot->name != NULL;
+    bool found = slot != NULL && slot->name != NULL && action_of(slot) == &slot->own;
     if (found) {
         arch_irq_mask(gsi);
         install(vector_of(slot), NULL, slot);

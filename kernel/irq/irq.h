@@ -41,6 +41,18 @@ void ipi_call_others(void (*fn)(void *arg), void *arg);
 /* Runs what a caller wants from this CPU, if anything. IF off. */
 void ipi_call_isr(void);
 
+/* For interrupt capabilities (kernel/ipc/irqcap.c), which can neither wait nor sleep: gives the
+ * interrupt to `action` as irq_attach() does, but leaves it masked, and takes it back without waiting for
+ * a handler that has begun on another CPU. So action->fn may still be called, even once after
+ * the slot has gone to another action: *action must exist for ever, and fn tolerate it. GMK_EBUSY: the
+ * kernel has it itself; the rest as irq_attach(). IF off. */
+struct irq_action {
+    irq_fn fn;
+    void *arg;
+};
+int irq_lend(unsigned gsi, bool level, bool active_low, const struct irq_action *action);
+void irq_take_back(unsigned gsi, const struct irq_action *action);
+
 struct irq_info {
     const char *name;
     unsigned gsi, vector;

@@ -196,7 +196,7 @@ paddr_t frame_alloc(enum frame_owner owner) {
 paddr_t frame_alloc_zeroed(enum frame_owner owner) {
     paddr_t frame = frame_alloc(owner);
     if (frame != 0)
-        memset(arch_phys(frame), 0, PAGE_SIZE);
+        arch_page_clear(arch_phys(frame));
     return frame;
 }
 

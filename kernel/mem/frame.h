@@ -28,6 +28,10 @@ enum frame_owner {
     FRAME_MODULE, /* initrd and others from the loader */
     FRAME_META,   /* frame descriptors, bitmaps */
     FRAME_OTHER,
+    FRAME_OBJECT,      /* pools of objects, tables of capabilities */
+    FRAME_USER,        /* pages of memory objects */
+    FRAME_MEMORY_TREE, /* their trees */
+    FRAME_USER_TABLE,  /* page tables of units, and what else their spaces need */
     FRAME_OWNERS
 };
 
@@ -35,7 +39,7 @@ struct frame {
     uint8_t owner; /* enum frame_owner */
     uint8_t node;
     uint16_t age;
-    _Atomic uint32_t refs;
+    _Atomic uint32_t refs; /* FRAME_USER: memory objects that share it */
     void *object; /* the owner's own */
 };
 _Static_assert(sizeof(struct frame) == 16, "descriptors cost 16 bytes per 4 KiB: 0.4 %");

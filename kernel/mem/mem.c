@@ -318,6 +318,14 @@ void mem_init(struct boot_info *info) {
                   4);
 }
 
+bool mem_is_ram(paddr_t base, uint64_t size) {
+    for (uint32_t i = 0; i < memory.count; i++)
+        if (is_direct(memory.at[i].kind) && memory.at[i].base < base + size &&
+            base < memory.at[i].end)
+            return true;
+    return false;
+}
+
 /* ---- Later steps ---------------------------------------------------------------------------- */
 
 void mem_numa_init(void) {

@@ -31,5 +31,8 @@ void mem_heap_init(void);
  * mem_heap_init() have done it for the one that booted. */
 void mem_cpu_init(struct cpu *cpu);
 
+/* Is any of it memory, or the firmware's tables? As the map said at boot. */
+bool mem_is_ram(paddr_t base, uint64_t size);
+
 /* Gives back frames of boot loader data and says how much. After everything was copied. */
 void mem_boot_release(struct boot_info *info);

@@ -16,6 +16,7 @@
 #include "kernel/mem/layout.h"
 #include "kernel/mem/slab.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define HEADER_SIZE  64u
@@ -28,8 +29,9 @@ struct kslab_page {
     struct kslab_cache *cache;
     struct kslab_page *next, *prev; /* in cache->partial */
     char *base;
-    void *freed;                    /* its first word names the next */
-    uint32_t used, fresh, capacity; /* objects; the first `fresh` have been used once */
+    void *freed;             /* its first word names the next */
+    uint32_t used, capacity; /* objects */
+    _Atomic uint32_t fresh;  /* the first ones, that have been used once; only grows */
 };
 _Static_assert(sizeof(struct kslab_page) <= HEADER_SIZE, "a header fits before the objects");
 
@@ -134,6 +136,11 @@ struct kslab_cache *kslab_of(const void *object) {
     return slab_of(object)->cache;
 }
 
+/* Relaxed: whoever frees an object has seen the taking of it. */
+static uint32_t fresh_of(const struct kslab_page *page) {
+    return atomic_load_explicit(&page->fresh, memory_order_relaxed);
+}
+
 void *kslab_take(struct kslab_cache *cache) {
     bool irq = spin_lock(&cache->lock);
     if (cache->partial == NULL) {
@@ -148,10 +155,13 @@ void *kslab_take(struct kslab_cache *cache) {
     struct kslab_page *page = cache->partial;
     char *object = page->freed;
     bool fresh = object == NULL;
-    if (fresh)
-        object = page->base + (size_t)page->fresh++ * stride_of(cache);
-    else
+    if (fresh) {
+        uint32_t number = fresh_of(page);
+        object = page->base + (size_t)number * stride_of(cache);
+        atomic_store_explicit(&page->fresh, number + 1, memory_order_relaxed);
+    } else {
         page->freed = *(void **)page->freed;
+    }
     if (++page->used == page->capacity)
         partial_remove(cache, page);
     cache->used++;
@@ -164,7 +174,7 @@ void kslab_give(struct kslab_cache *cache, void *object) {
     struct kslab_page *page = slab_of(object);
     size_t offset = (size_t)((char *)object - page->base);
     K_ASSERT(page->cache == cache, "an object goes back to its cache");
-    K_ASSERT(offset % stride_of(cache) == 0 && offset / stride_of(cache) < page->fresh,
+    K_ASSERT(offset % stride_of(cache) == 0 && offset / stride_of(cache) < fresh_of(page),
              "what is freed is the start of an object");
     mark_free(cache, object);
     bool irq = spin_lock(&cache->lock);
@@ -192,7 +202,7 @@ void kslab_check(struct kslab_cache *cache) {
         uint32_t freed = 0;
         K_ASSERT(page->cache == cache && page->prev == prev, "the list of slabs is sound");
         K_ASSERT(page->used != 0 && page->used < page->capacity, "a listed slab is partly used");
-        for (void *const *at = page->freed; at != NULL && freed <= page->fresh; at = *at)
+        for (void *const *at = page->freed; at != NULL && freed <= fresh_of(page); at = *at)
             freed++;
         K_ASSERT(freed == page->fresh - page->used, "a slab counts its freed objects");
         room += page->capacity - page->used;

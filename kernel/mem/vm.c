@@ -20,7 +20,6 @@
 #include "kernel/mem/heap.h"
 #include "kernel/mem/layout.h"
 
-#include <string.h>
 
 #define VM_AREAS_MAX 4096u
 
@@ -166,7 +165,8 @@ static void unmap(vaddr_t va, vaddr_t end, bool free_frames) {
     }
 }
 
-/* Fills [va, end) with zeroed memory. False: none left, some is mapped. */
+/* Fills [va, end) with memory, zeroed but for stacks, which are written before they are read. False: none
+ * left, some is mapped. */
 static bool fill(vaddr_t va, vaddr_t end, enum frame_owner owner) {
     uint64_t size;
     for (; va < end; va += size) {
@@ -175,7 +175,8 @@ static bool fill(vaddr_t va, vaddr_t end, enum frame_owner owner) {
         size = pa != 0 ? PAGE_SIZE_2M : PAGE_SIZE;
         if (pa == 0 && (pa = frame_alloc(owner)) == 0)
             return false;
-        memset(arch_phys(pa), 0, size);
+        for (uint64_t done = 0; done < size && owner != FRAME_STACK; done += PAGE_SIZE)
+            arch_page_clear(arch_phys(pa + done));
         if (map(va, pa, size, PAGE_WRITE))
             continue;
         for (uint64_t done = 0; done < size; done += PAGE_SIZE) {
@@ -309,7 +310,7 @@ bool vm_fault(vaddr_t address, bool write, bool present, bool exec) {
     bool resolved = arch_page_query(kernel_root, address, &info) == GMK_OK; /* another CPU did it */
     if (!resolved && arch_page_mark(kernel_root, address) == PAGE_MARK_LAZY) {
         paddr_t frame = frame_alloc_promised(FRAME_HEAP);
-        memset(arch_phys(frame), 0, PAGE_SIZE);
+        arch_page_clear(arch_phys(frame));
         resolved = arch_page_map(kernel_root, page_down(address), frame, 0,
                                  PAGE_WRITE | PAGE_GLOBAL, vm_table_alloc) == GMK_OK;
         K_ASSERT(resolved, "a lazy page can be mapped: its table is there");

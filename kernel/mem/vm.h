@@ -39,7 +39,7 @@ paddr_t vm_table_alloc(void);
 
 /* ---- TLB shootdown (shootdown.c) ------------------------------------------------------------- */
 
-#define SHOOTDOWN_PAGES_MAX  32u /* more pages flush everything instead */
+#define SHOOTDOWN_PAGES_MAX  PAGE_BATCH_PAGES /* more pages flush everything instead */
 #define SHOOTDOWN_TIMEOUT_NS 5000000000ull
 
 /* Makes every online CPU forget these pages of the kernel's half before it returns. One request

@@ -11,12 +11,14 @@
 #include "kernel/core/panic.h"
 #include "kernel/mem/heap.h"
 #include "kernel/mem/vm.h"
+#include "kernel/sched/runq.h"
+#include "kernel/sched/user.h"
 
 #include <string.h>
 
 static struct spinlock table_lock = SPINLOCK_INIT(LOCK_LEAF);
 /* Guarded by table_lock. */
-static struct thread *table[THREADS_MAX];
+static struct thread *table[THREADS_KERNEL_MAX];
 static uint32_t last_id;
 
 /* ---- The table ------------------------------------------------------------------------ */
@@ -24,7 +26,7 @@ static uint32_t last_id;
 static bool table_add(struct thread *t) {
     bool added = false;
     bool irq = spin_lock(&table_lock);
-    for (unsigned i = 0; i < THREADS_MAX && !added; i++)
+    for (unsigned i = 0; i < THREADS_KERNEL_MAX && !added; i++)
         if (table[i] == NULL) {
             table[i] = t;
             t->id = ++last_id;
@@ -36,14 +38,25 @@ static bool table_add(struct thread *t) {
 
 static void table_remove(const struct thread *t) {
     bool irq = spin_lock(&table_lock);
-    for (unsigned i = 0; i < THREADS_MAX; i++)
+    for (unsigned i = 0; i < THREADS_KERNEL_MAX; i++)
         if (table[i] == t)
             table[i] = NULL;
     spin_unlock(&table_lock, irq);
 }
 
+uint32_t thread_next_id(void) {
+    bool irq = spin_lock(&table_lock);
+    uint32_t id = ++last_id;
+    spin_unlock(&table_lock, irq);
+    return id;
+}
+
+uint64_t thread_run_ns(const struct thread *t) {
+    return slice_ns(t->run_cycles);
+}
+
 void thread_each(void (*fn)(void *arg, const struct thread *thread), void *arg) {
-    for (unsigned i = 0; i < THREADS_MAX; i++) {
+    for (unsigned i = 0; i < THREADS_KERNEL_MAX; i++) {
         struct thread copy;
         bool irq = spin_lock(&table_lock);
         bool there = table[i] != NULL;
@@ -53,6 +66,11 @@ void thread_each(void (*fn)(void *arg, const struct thread *thread), void *arg) 
         if (there)
             fn(arg, &copy);
     }
+    for (unsigned i = 0; i < THREADS_MAX; i++)
+        if (thread_users[i] != NULL && !thread_users[i]->gone) {
+            struct thread copy = *thread_users[i];
+            fn(arg, &copy);
+        }
 }
 
 /* ---- Making ------------------------------------------------------------------------------ */
@@ -65,7 +83,9 @@ static struct thread *thread_new(const char *name, unsigned priority, uint32_t c
     size_t length = strlen(name);
     length = length < THREAD_NAME_MAX ? length : THREAD_NAME_MAX - 1;
     memcpy(t->name, name, length); /* kzalloc() left the terminator */
-    t->priority = (uint8_t)priority;
+    t->priority = t->base = t->assigned = t->floor = (uint8_t)priority;
+    t->slice = slice_cycles(THREAD_SLICE_NS);
+    t->affinity = UINT64_MAX;
     t->cpu = cpu;
     if (table_add(t))
         return t;
@@ -112,7 +132,8 @@ struct thread *thread_start(const char *name, size_t stack_size, unsigned priori
     struct thread *t = thread_new(name, priority, pinned ? (uint32_t)cpu : here);
     if (t == NULL)
         return NULL;
-    t->pinned = pinned;
+    if (pinned)
+        t->affinity = 1ull << cpu;
     t->entry = entry;
     t->arg = arg;
     if (stack_size > SIZE_MAX / 2 || !give_stack(t, stack_size, thread_main, t)) {
@@ -142,7 +163,7 @@ struct thread *thread_adopt(const char *name, struct cpu *cpu) {
     if (!boots)
         number_name(t, cpu->index);
     t->state = THREAD_RUNNING;
-    t->pinned = true;
+    t->affinity = 1ull << cpu->index;
     return t;
 }
 
@@ -151,7 +172,7 @@ struct thread *thread_idle(struct cpu *cpu, void (*entry)(void *arg)) {
     if (t == NULL)
         return NULL;
     number_name(t, cpu->index);
-    t->pinned = true;
+    t->affinity = 1ull << cpu->index;
     t->entry = entry;
     t->arg = cpu;
     return give_stack(t, 0, thread_main, t) ? t : NULL;

@@ -27,14 +27,14 @@
 struct timer_queue {
     struct spinlock lock;
     /* Guarded by lock. */
-    struct timer **heap; /* [TIMERS_PER_CPU], one frame */
+    struct timer **heap; /* [TIMERS_PER_CPU] */
     uint32_t count;
     uint64_t set_ns; /* what the hardware is set to; UINT64_MAX: nothing */
     /* Written under lock, read without. */
     struct timer *_Atomic running;
 };
 
-_Static_assert(TIMERS_PER_CPU * sizeof(struct timer *) <= PAGE_SIZE, "a heap is one frame");
+#define HEAP_FRAMES (TIMERS_PER_CPU * sizeof(struct timer *) / PAGE_SIZE)
 
 static struct timer_queue queues[CPUS_MAX];
 
@@ -45,7 +45,7 @@ static void put(struct timer_queue *q, uint32_t at, struct timer *timer) {
     timer->slot = at + 1;
 }
 
-/* Moves the hole at `at` up until `timer` fits in. At most 9 steps: log2(TIMERS_PER_CPU). */
+/* Moves the hole at `at` up until `timer` fits in. At most 12 steps: log2(TIMERS_PER_CPU). */
 static void sift_up(struct timer_queue *q, uint32_t at, struct timer *timer) {
     while (at > 0 && timer->at_ns < q->heap[(at - 1) / 2]->at_ns) {
         put(q, at, q->heap[(at - 1) / 2]);
@@ -91,20 +91,22 @@ static void set_hardware(struct timer_queue *q) {
 void timer_cpu_init(struct cpu *cpu) {
     struct timer_queue *q = &queues[cpu->index];
     spin_init(&q->lock, LOCK_TIMER);
-    paddr_t frame = frame_alloc_zeroed(FRAME_OTHER);
+    paddr_t frame = frame_alloc_run(HEAP_FRAMES, PAGE_SIZE, 0, FRAME_OTHER);
     if (frame == 0)
         panic("timer: no memory for the queue of CPU %u", cpu->index);
     q->heap = arch_phys(frame);
     q->set_ns = UINT64_MAX;
 }
 
-bool timer_start(struct timer *timer, uint64_t at_ns, void (*fn)(struct timer *timer)) {
+/* False: `limit` are pending here. */
+static bool start(struct timer *timer, uint64_t at_ns, void (*fn)(struct timer *timer),
+                  uint32_t limit) {
     bool irq = arch_irq_disable();
     uint32_t cpu = cpu_this()->index;
     struct timer_queue *q = &queues[cpu];
     (void)spin_lock(&q->lock);
     K_ASSERT(timer->slot == 0, "a timer is started once");
-    bool room = q->count < TIMERS_PER_CPU;
+    bool room = q->count < limit;
     if (room) {
         timer->at_ns = at_ns;
         timer->fn = fn;
@@ -115,6 +117,21 @@ bool timer_start(struct timer *timer, uint64_t at_ns, void (*fn)(struct timer *t
     }
     spin_unlock(&q->lock, irq);
     return room;
+}
+
+bool timer_start(struct timer *timer, uint64_t at_ns, void (*fn)(struct timer *timer)) {
+    return start(timer, at_ns, fn, TIMERS_PER_CPU - TIMERS_RESERVED);
+}
+
+void timer_start_reserved(struct timer *timer, uint64_t at_ns, void (*fn)(struct timer *timer)) {
+    bool room = start(timer, at_ns, fn, TIMERS_PER_CPU);
+    K_ASSERT(room, "the scheduler's timers have a reserve");
+}
+
+bool timer_restart(struct timer *timer, uint64_t at_ns, void (*fn)(struct timer *timer)) {
+    if (timer_pending(timer))
+        (void)timer_cancel(timer);
+    return timer_start(timer, at_ns, fn);
 }
 
 bool timer_stop(struct timer *timer) {
@@ -138,14 +155,26 @@ bool timer_stop(struct timer *timer) {
     return stopped;
 }
 
+bool timer_cancel(struct timer *timer) {
+    struct timer_queue *q = &queues[timer->cpu];
+    bool irq = spin_lock(&q->lock);
+    bool pending = timer->slot != 0;
+    if (pending)
+        take_out(q, timer);
+    spin_unlock(&q->lock, irq);
+    return pending;
+}
+
 void timer_isr(void) {
     struct cpu *cpu = cpu_this();
     struct timer_queue *q = &queues[cpu->index];
     uint64_t now = arch_time_ns();
     cpu->timer_count++;
     (void)spin_lock(&q->lock);
-    /* Bounded, also when an fn starts its timer again in the past: that one fires next time. */
-    for (uint32_t i = q->count; i > 0 && q->count != 0 && q->heap[0]->at_ns <= now; i--) {
+    /* Bounded, also when an fn starts its timer again in the past. What is due beyond that fires in
+     * another interrupt, at once; others, and urgent threads, come in between. */
+    uint32_t i = q->count < TIMERS_PER_ISR ? q->count : TIMERS_PER_ISR;
+    for (; i > 0 && q->count != 0 && q->heap[0]->at_ns <= now; i--) {
         struct timer *timer = q->heap[0];
         take_out(q, timer);
         /* Relaxed: timer_stop() on another CPU reads it after it has had the lock. */

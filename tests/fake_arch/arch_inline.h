@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct cpu;
 
@@ -21,4 +22,29 @@ uint64_t arch_cycles(void);
 
 static inline void *arch_phys(uint64_t pa) {
     return (void *)(uintptr_t)pa;
+}
+static inline void arch_page_clear(void *page) {
+    memset(page, 0, 4096);
+}
+static inline void arch_page_copy(void *to, const void *from) {
+    memcpy(to, from, 4096);
+}
+
+static inline bool arch_ticket(_Atomic uint16_t *next, const _Atomic uint16_t *serving,
+                               uint16_t *ticket) {
+    *ticket = (*next)++;
+    return *serving == *ticket;
+}
+
+static inline void arch_serve_next(_Atomic uint16_t *serving) {
+    ++*serving;
+}
+
+static inline void arch_call_keeping(void (*fn)(void), const void *a, uintptr_t b, const void *c) {
+    ((void (*)(const void *, uintptr_t, const void *))fn)(a, b, c);
+}
+
+static inline void arch_copy_words(void *to, const void *from, size_t words) {
+    for (size_t i = 0; i < words; i++)
+        ((uint64_t *)to)[i] = ((const uint64_t *)from)[i];
 }

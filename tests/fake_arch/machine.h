@@ -78,6 +78,13 @@ static struct machine_cpu *machine_cpu(void) {
     return &machine.at[machine.now_on];
 }
 
+/* What the entry code does on its way back to user mode, where a test has user threads. */
+static void (*machine_to_user)(void);
+/* A context of the machine's own, not a thread's stack: user_machine.h. */
+static ucontext_t *(*machine_boundary)(const struct arch_context *context);
+/* Looks at everything, at every step. */
+static void (*machine_watch)(void);
+
 /* ---- Interrupts and changing CPUs ---------------------------------------------------- */
 
 static inline bool machine_pending(const struct machine_cpu *c) {
@@ -100,6 +107,8 @@ static inline void machine_interrupt(void) {
     }
     c->cpu.in_irq = false;
     sched_irq_exit();
+    if (machine_to_user != NULL)
+        machine_to_user();
     machine_cpu()->irq_on = true; /* the thread may be elsewhere now */
 }
 
@@ -109,6 +118,8 @@ static inline void machine_step(void) {
         return;
     machine.steps++;
     machine.now_ns += machine_random(200);
+    if (machine_watch != NULL)
+        machine_watch();
     if (machine_random(2) == 0)
         swapcontext(&machine_cpu()->flow, &machine.outside);
     for (int i = 0; i < 3 && machine_cpu()->irq_on && machine_pending(machine_cpu()); i++)
@@ -138,6 +149,16 @@ static inline bool machine_choose(void) {
 static inline void machine_run(void) {
     machine.running = true;
     while (machine_choose())
+        swapcontext(&machine.outside, &machine_cpu()->flow);
+    machine.running = false;
+    machine.now_on = 0;
+}
+
+/* The same, but for this long at most: goes on where it was the next time. */
+static inline void machine_run_for(uint64_t ns) {
+    uint64_t end = machine.now_ns + ns;
+    machine.running = true;
+    while (machine.now_ns < end && machine_choose())
         swapcontext(&machine.outside, &machine_cpu()->flow);
     machine.running = false;
     machine.now_on = 0;
@@ -194,6 +215,10 @@ uint64_t arch_cycles(void) {
     return machine.now_ns;
 }
 
+uint64_t arch_cycles_khz(void) {
+    return 1000000; /* a cycle is a nanosecond */
+}
+
 void arch_timer_set(uint64_t deadline_ns) {
     machine_cpu()->deadline_ns = deadline_ns;
     machine_cpu()->timer_sets++;
@@ -235,8 +260,9 @@ void arch_context_init(struct arch_context *context, void *stack_top, void (*ent
 void arch_context_switch(struct arch_context *from, const struct arch_context *to) {
     ucontext_t here;
     assert_false(machine_cpu()->irq_on);
+    ucontext_t *boundary = machine_boundary != NULL ? machine_boundary(to) : NULL;
     from->stack = (uintptr_t)&here;
-    swapcontext(&here, (ucontext_t *)to->stack);
+    swapcontext(&here, boundary != NULL ? boundary : (ucontext_t *)to->stack);
     assert_false(machine_cpu()->irq_on);
 }
 
@@ -288,6 +314,11 @@ static inline void *machine_memory(size_t size, int64_t *count) {
 paddr_t frame_alloc_zeroed(enum frame_owner owner) {
     (void)owner;
     return (paddr_t)(uintptr_t)machine_memory(PAGE_SIZE, &machine.frames);
+}
+
+paddr_t frame_alloc_run(size_t count, uint64_t align, uint64_t limit, enum frame_owner owner) {
+    (void)align, (void)limit, (void)owner;
+    return (paddr_t)(uintptr_t)machine_memory(count * PAGE_SIZE, &machine.frames);
 }
 
 void *kzalloc(size_t size) {

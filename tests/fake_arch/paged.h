@@ -78,6 +78,10 @@ void arch_ipi_send(unsigned cpu, enum arch_ipi ipi) {
     (void)cpu, (void)ipi;
     fail_msg("there is no other CPU");
 }
+void arch_space_load(paddr_t root, uint16_t tag, bool keep) {
+    (void)root, (void)tag, (void)keep;
+    fail_msg("there is no unit");
+}
 
 /* ---- Ends --------------------------------------------------------------------------------- */
 

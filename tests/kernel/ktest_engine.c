@@ -92,7 +92,7 @@ static int restart(void **state) {
 static void find_worker(void *arg, const struct thread *thread) {
     uint64_t *seen = arg;
     if (strncmp(thread->name, "gmk-w", 5) == 0 && strncmp(thread->name, "gmk-wa", 6) != 0 &&
-        thread->pinned)
+        thread->affinity != UINT64_MAX)
         *seen |= 1ull << thread->cpu;
 }
 

@@ -10,6 +10,8 @@
 #include "arch/arch.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/fpu.h"
+#include "arch/x86_64/io.h"
+#include "kernel/core/cpu.h"
 #include "kernel/mem/heap.h"
 
 #define REGISTERS 16
@@ -56,6 +58,7 @@ static uint32_t mxcsr_read(void) {
 static uint8_t *raw;
 static uint8_t *block;
 static bool irq;
+static uint64_t cr0;
 
 static int block_make(void **state) {
     (void)state;
@@ -65,6 +68,9 @@ static int block_make(void **state) {
     block = raw + FPU_ALIGN + (0 - (uintptr_t)raw) % FPU_ALIGN;
     fpu_reset(block);
     irq = arch_irq_disable(); /* this thread stays on its CPU */
+    cr0 = cr0_read();         /* the kernel's own code may not touch vector registers: TS is set */
+    __asm__ volatile("clts");
+    cpu_this()->fpu_owner = NULL; /* whoever's they were */
     return 0;
 }
 
@@ -72,6 +78,7 @@ static int block_check(void **state) {
     (void)state;
     fpu_reset(block);
     fpu_load(block); /* the CPU's registers as they were before anybody computed */
+    cr0_write(cr0);
     arch_irq_restore(irq);
     int status = 0;
     for (uint8_t *byte = raw; byte < raw + fpu_size() + 3 * FPU_ALIGN; byte++)

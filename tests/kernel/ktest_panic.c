@@ -96,6 +96,15 @@ static void a_stack_that_ends_properly_is_not_called_damaged(void **state) {
     assert_int_equal(steps, 1);
 }
 
+/* At the entry from user mode rbp is still the user's: nothing of the kernel's is behind it. */
+static void a_walk_ends_where_user_mode_began(void **state) {
+    (void)state;
+    fake_pair(5, 0x1000, CODE);
+    assert_null(walk_fake(32));
+    fake_pair(5, 0x4141414141414140, CODE);
+    assert_null(walk_fake(32));
+}
+
 static void a_damaged_stack_is_not_followed_and_the_reason_is_told(void **state) {
     (void)state;
     const struct {
@@ -104,8 +113,6 @@ static void a_damaged_stack_is_not_followed_and_the_reason_is_told(void **state)
     } cases[] = {
         {(uintptr_t)&fake[5], CODE, "the frame pointers run in a circle"},
         {(uintptr_t)&fake[8] + 3u, CODE, "a frame pointer is not aligned"},
-        {0x1000, CODE, "a frame pointer leads to memory that is not mapped"},
-        {0x4141414141414140, CODE, "a frame pointer leads to memory that is not mapped"},
         {LAYOUT_HEAP + LAYOUT_HEAP_SIZE - 16u, CODE,
          "a frame pointer leads to memory that is not mapped"},
         {UINTPTR_MAX - 7u, CODE, "a frame pointer leads to memory that is not mapped"},
@@ -172,6 +179,7 @@ int main(void) {
         cmocka_unit_test(a_backtrace_names_the_callers_in_order),
         cmocka_unit_test(a_stack_that_ends_properly_is_not_called_damaged),
         cmocka_unit_test(a_damaged_stack_is_not_followed_and_the_reason_is_told),
+        cmocka_unit_test(a_walk_ends_where_user_mode_began),
         cmocka_unit_test(what_can_be_read_and_what_cannot),
         cmocka_unit_test(the_next_mapped_page_is_found),
     };

@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
 # Monitor test: types every command of kdb into a booted machine, good and bad, and judges answers.
 #
-#   tests/system/kdb.py IMAGE INITRD FXTCHECK        prints TAP
+#   tests/system/kdb.py IMAGE INITRD FXTCHECK PROGRAMS       prints TAP
 #
-# Three boots: one for everything that leaves the machine running, and one for each way to end it.
+# A boot for everything that leaves the machine running, one with user threads that wait in each way
+# (tests/user/prog_waits.c, from the archive PROGRAMS), and one for each way to end the machine.
 
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 from monitor import Monitor, Silence  # noqa: E402
 
-IMAGE, INITRD, FXTCHECK = sys.argv[1:4]
+IMAGE, INITRD, FXTCHECK, PROGRAMS = sys.argv[1:5]
 OPTIONS = ["--cpus", "2", "--initrd", INITRD]
 results = []
 
@@ -42,7 +44,8 @@ def answers(monitor, command, promise, *patterns):
 def test_help(m):
     output = answers(m, "help", "lists every command", r"^  cpus +\w", r"^  trace \[")
     for name in ("cpus mem numa tasks workers chans mods services metrics trace bt peek vmmap "
-                 "panic reboot poweroff log irqs threads config initrd").split():
+                 "panic reboot poweroff log irqs threads config initrd units ps caps ports maps "
+                 "kill sched lat").split():
         check(f"help: names {name}", re.search(rf"^  {name}\b", output, re.M), output)
 
 
@@ -122,6 +125,13 @@ def test_mistakes(m):
     answers(m, "bt cpu", "asks which", r"which one\?$")
     answers(m, "trace loud", "names the level that there is not", r"^trace loud: a level ")
     answers(m, "load 99999999999999999999", "refuses what does not fit", "is not a number")
+    for command in ("caps 999", "maps 999", "kill unit 999"):
+        answers(m, command, "names the unit that is not there", r"^there is no unit 999: units ")
+    answers(m, "kill thread 99999", "names the thread that is not there", r"no user thread 99999")
+    answers(m, "kill cpu 1", "says what can be killed", r"^kill cpu: unit or thread")
+    answers(m, "kill unit", "asks which", r"^too few words for kill")
+    answers(m, "caps x", "names what is no number", r"^'x' is not a number$")
+    answers(m, "lat now", "knows what it takes", r"reset, or nothing$|without the instrument")
     answers(m, "1 2 3 4 5 6 7 8 9", "refuses too many words", r"^too many words: at most 8$")
     answers(m, "", "does nothing", r"^$")
 
@@ -142,6 +152,62 @@ def test_editing(m):
         m.wait("distances 10")
     m.settle()
     check("lines typed ahead are all run", True)
+
+
+def line_of(output, pattern):
+    """The words of the line that matches; fails loudly where there is none."""
+    return re.search(rf"^.*{pattern}.*$", output, re.M)[0].split()
+
+
+def test_units(m):
+    """One unit, id 1, with five threads that wait or compute, and its first one."""
+    answers(m, "units", "shows a unit and what it uses", r"^ +1 alive +6 +\d+ +\d+/\d+ +\d+/\d+ ")
+    threads = answers(m, "ps", "shows what each thread waits for", r"blocked NOTIFY .*: bits$",
+                      r"blocked WORD .*: word$", r"blocked RECV .*: receiver$",
+                      r"blocked CALL .*: caller$", r"(running|ready) .*: computes$",
+                      r"blocked NOTIFY .*: main$")
+    answers(m, "caps 1", "shows what it holds", r"^ +1 [0-9a-f]{8} UNIT +RW-E-", r" NOTIFY +RWGEM ",
+            r" PORT +RWGEM .* 0{16} ", r" SYSTEM ")
+    ports = answers(m, "ports", "shows who waits there", r"^ +1 +\d+ \S+ +1 +0 ",
+                    r"^ +1 +\d+ \S+ +0 +1 ")
+    caller = line_of(threads, ": caller")[0]
+    check("ports: names the first caller", f" {caller} no" in ports, f"{caller}:\n{ports}")
+    ranges = answers(m, "maps 1", "shows code, data and stacks", r" r-x", r" rw-", r" KiB r--")
+    check("maps: nothing is writable and executable", " rwx" not in ranges, ranges)
+    answers(m, "sched", "shows what runs on each CPU", r"^ +0 +\d+/\d+ ", r"^ +1 ", r" computes$")
+    before = int(line_of(threads, ": computes")[-5])
+    after = answers(m, "ps", "counts time", r": computes$")
+    check("ps: the time of a thread that computes goes on", int(line_of(after, ": computes")[-5]) >= before,
+          f"{threads}\n{after}")
+    computes = line_of(threads, ": computes")[0]
+    answers(m, f"kill thread {computes}", "says nothing when it works", r"\A\s*\Z")
+    gone(m, "ps", r": computes$", "kill thread: the thread is gone")
+    answers(m, "kill unit 1", "says nothing when it works", r"\A\s*\Z")
+    gone(m, "ps", r"^ +\d+ +1 ", "kill unit: its threads are gone")
+    gone(m, "ports", r"^ +1 ", "kill unit: its ports are gone")
+
+
+def gone(m, command, pattern, promise):
+    """Within a few looks: what ends takes a moment."""
+    for _ in range(20):
+        output = m.command(command)
+        if not re.search(pattern, output, re.M):
+            break
+        time.sleep(0.2)
+    check(promise, not re.search(pattern, output, re.M), output)
+
+
+def test_programs():
+    with Monitor(IMAGE, "init=tests/prog_waits", ["--cpus", "2", "--initrd", PROGRAMS]) as m:
+        m.wait("boot: up after")
+        m.settle()
+        m.send("\r")  # with a program on the line the prompt comes when somebody asks for it
+        m.wait("gmk> ")
+        for _ in range(50):  # until its threads have begun to wait
+            if m.command("ps").count(" blocked ") == 5:
+                break
+            time.sleep(0.2)
+        test_units(m)
 
 
 def test_archive():
@@ -211,7 +277,7 @@ def main():
             for test in (test_help, test_machine, test_memory, test_engine, test_trace,
                          test_mistakes, test_editing):
                 test(m)
-        for test in (test_archive, test_panic, test_ends):
+        for test in (test_programs, test_archive, test_panic, test_ends):
             test()
     except Silence as silence:
         check("the machine answers", False, silence)

@@ -9,4 +9,4 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 ${CC:-gcc} -std=c11 -O2 -Iinclude -I. -o "$work/fxtcheck" \
     tests/system/fxtcheck.c tests/lib/fxt_reader.c lib/utf8.c || exit 1
-python3 tests/system/kdb.py "${GMK_IMAGES:-build}/gmk_kernel.elf" build/initrd.cpio "$work/fxtcheck"
+python3 tests/system/kdb.py "${GMK_IMAGES:-build}/gmk_kernel.elf" build/initrd.cpio "$work/fxtcheck" build/checked/initrd-tests.cpio

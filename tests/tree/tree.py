@@ -32,7 +32,12 @@ MAY_INCLUDE = [
     ("engine/", (["ggmk/", "lib/", "engine/", "hal/hal.h"], FREESTANDING)),
     ("hal/hal.h", (["ggmk/"], FREESTANDING)),
     ("hal/kernel/", (["ggmk/", "lib/", "hal/", "kernel/", "arch/arch.h"], FREESTANDING)),
+    ("hal/unit/", (["ggmk/", "lib/", "hal/", "user/lib/"], FREESTANDING)),
     ("hal/", (["ggmk/", "lib/", "hal/"], ANY)),
+    ("user/lib/", (["ggmk/", "lib/", "user/lib/"], FREESTANDING)),
+    ("user/init/", (["ggmk/", "lib/", "user/lib/", "user/init/"], FREESTANDING)),
+    ("user/apps/loglens", (["ggmk/", "lib/", "user/", "examples/loglens/"], FREESTANDING | {"stdlib.h"})),
+    ("user/", (["ggmk/", "lib/", "hal/hal.h", "user/"], FREESTANDING)),
     ("boot/boot_info.h", ([], FREESTANDING)),
     ("boot/", (["ggmk/", "lib/", "boot/"], FREESTANDING)),
     ("arch/", (["ggmk/", "lib/", "kernel/", "arch/", "boot/boot_info.h"], FREESTANDING)),
@@ -41,13 +46,14 @@ MAY_INCLUDE = [
     ("examples/", (["ggmk/", "gmk/", "examples/"], ANY)),
 ]
 PROJECT_FOLDERS = ("ggmk/", "gmk/", "lib/", "engine/", "hal/", "examples/", "bench/", "tests/",
-                   "kernel/", "arch/", "boot/")
-# The cheap half of an architecture, found by search path: whoever may include arch/arch.h.
-ARCH_INLINE = "arch_inline.h"
+                   "kernel/", "arch/", "boot/", "user/")
+# The cheap halves of an architecture, found by search path: for arch/arch.h itself, and for paths of
+# the kernel that switch to user mode.
+ARCH_INLINE = {"arch_inline.h": "arch/", "arch_user.h": ("arch/", "kernel/")}
 
 # Folders -> calls that have no place there, and why.
 BANNED = [
-    (("engine/", "lib/", "kernel/", "arch/", "boot/"),
+    (("engine/", "lib/", "kernel/", "arch/", "boot/", "hal/unit/"),
      r"malloc|calloc|realloc|free|alloca|strdup|aligned_alloc|posix_memalign|mmap",
      "memory comes from the arena, in the kernel from kernel/mem"),
     (("engine/", "lib/", "kernel/", "arch/", "boot/"),
@@ -142,7 +148,7 @@ def include_direction(tree):
             fine = header.startswith(tuple(projects))
         elif quote == '"':
             fine = name.startswith(("examples/", "hal/linux/")) or (
-                header == ARCH_INLINE and name.startswith("arch/"))
+                header in ARCH_INLINE and name.startswith(ARCH_INLINE[header]))
         else:
             fine = system is ANY or header in system
         if not fine:
@@ -251,7 +257,7 @@ def compile_alone(tree, headers, command, suffix):
 def headers_alone(tree):
     public = [name for name, _ in tree.files(["include/"], [".h"])]
     inner = [name for name, _ in tree.files(["engine/", "lib/", "hal/"], [".h"])]
-    kernel = [name for name, _ in tree.files(["kernel/", "arch/", "boot/"], [".h"])]
+    kernel = [name for name, _ in tree.files(["kernel/", "arch/", "boot/", "user/"], [".h"])]
     yield from compile_alone(tree, public, ["gcc", "-std=c11", "-pedantic"], ".c")
     yield from compile_alone(tree, inner, ["gcc", "-std=c11"], ".c")
     yield from compile_alone(tree, kernel, ["gcc", "-std=c11", "-ffreestanding",

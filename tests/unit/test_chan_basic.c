@@ -46,7 +46,7 @@ static void bad_types_options_and_sizes_are_EINVAL(void **state) {
     ASSERT_STATUS(open_as("a", 0, 0, 0), GMK_EINVAL);
     ASSERT_STATUS(open_as("a", GMK_TYPES_MAX, 0, 0), GMK_EINVAL);
     ASSERT_STATUS(open_as("a", UINT32_MAX, 0, 0), GMK_EINVAL);
-    ASSERT_STATUS(open_as("a", MSG, 0x08, 0), GMK_EINVAL);
+    ASSERT_STATUS(open_as("a", MSG, 0x10, 0), GMK_EINVAL);
     ASSERT_STATUS(open_as("a", MSG, GMK_CHAN_LOSSY | GMK_CHAN_REPLAY, 0), GMK_EINVAL);
     const uint32_t bad[] = {1, 2, 3, 5, 1000, 1u << 21, UINT32_MAX};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -122,7 +122,7 @@ static void what_is_there_is_turned_on(void **state) {
     (void)state;
     static const struct {
         uint32_t leaf, reg, bit, cr4_bit;
-    } protections[] = {{1, 3, 7, 6},   {1, 3, 13, 7}, {7, 2, 2, 11}, {7, 1, 0, 16},
+    } protections[] = {{1, 3, 7, 6},   {1, 3, 13, 7}, {7, 2, 2, 11},
                        {1, 2, 17, 17}, {7, 1, 7, 20}, {7, 1, 20, 21}};
     for (unsigned i = 0; i < sizeof protections / sizeof protections[0]; i++) {
         least_machine(NULL);
@@ -132,6 +132,16 @@ static void what_is_there_is_turned_on(void **state) {
         struct cpu_features f = decode();
         assert_int_equal(features_cr4(&f), BIT(5) | BIT(9) | BIT(10) | BIT(protections[i].cr4_bit));
     }
+}
+
+/* User code must not change the bases that the kernel compares. */
+static void fsgsbase_stays_off(void **state) {
+    (void)state;
+    row_of(0)->out[0] = 7;
+    add(7, 0, 0, BIT(0), 0, 0);
+    struct cpu_features f = decode();
+    assert_true(f.fsgsbase);
+    assert_int_equal(features_cr4(&f), BIT(5) | BIT(9) | BIT(10));
 }
 
 static void with_xsave(uint32_t parts) {
@@ -191,6 +201,7 @@ int main(void) {
         PROMISE(each_necessity_is_missed_by_name),
         PROMISE(leaves_that_do_not_exist_are_not_believed),
         PROMISE(what_is_there_is_turned_on),
+        PROMISE(fsgsbase_stays_off),
         PROMISE(avx512_is_on_together_or_not_at_all),
         PROMISE(without_xsave_its_leaf_says_nothing),
         PROMISE(the_text_names_what_is_there_and_fits),

@@ -187,6 +187,41 @@ static void what_nobody_expects_is_ended_counted_and_told_once_per_vector(void *
     assert_int_equal(machine.warnings, IRQ_VECTORS - 0x20);
 }
 
+/* For capabilities: nobody waits for a handler, and what is there belongs to one side. */
+static void a_lent_interrupt_stays_masked_and_comes_back_without_waiting(void **state) {
+    (void)state;
+    static const struct irq_action lent = {run, &ran[3]}, other = {run, &ran[4]};
+    assert_int_equal(irq_lend(3, false, false, &lent), GMK_OK);
+    assert_true(machine.masked[3]);
+    arch_irq_unmask(3);
+    line_rises(3);
+    assert_int_equal(ran[3], 1);
+    assert_int_equal(irq_lend(3, false, false, &other), GMK_EEXIST);
+    assert_int_equal(attach(3), GMK_EEXIST);
+    assert_int_equal(irq_detach(3), GMK_ENOENT);
+    irq_take_back(3, &lent);
+    assert_true(machine.masked[3]);
+    assert_int_equal(machine.calls, 0);
+    irq_dispatch(machine.vector[3], NULL); /* it was on its way */
+    assert_int_equal(irq_unexpected(), 1);
+    assert_int_equal(irq_lend(4, false, false, &other), GMK_OK);
+    assert_int_equal(machine.vector[4], machine.vector[3]); /* the place came free */
+    line_rises(4);
+    assert_int_equal(ran[4], 0);
+    irq_take_back(4, &other);
+}
+
+static void the_kernels_own_interrupts_are_not_lent(void **state) {
+    (void)state;
+    static const struct irq_action lent = {run, ran};
+    assert_int_equal(attach(5), GMK_OK);
+    assert_int_equal(irq_lend(5, false, false, &lent), GMK_EBUSY);
+    assert_int_equal(irq_lend(LINES, false, false, &lent), GMK_EINVAL);
+    assert_int_equal(irq_detach(5), GMK_OK);
+    assert_int_equal(irq_lend(5, false, false, &lent), GMK_OK);
+    irq_take_back(5, &lent);
+}
+
 static int in_thread, in_interrupt, in_interrupt_later;
 
 static void look(void *arg) {
@@ -224,6 +259,8 @@ int main(void) {
         cmocka_unit_test_setup(the_table_has_an_end_and_places_come_free, fresh),
         cmocka_unit_test_setup(what_is_refused_takes_no_place, fresh),
         cmocka_unit_test_setup(detaching_masks_waits_and_counts_what_still_comes, fresh),
+        cmocka_unit_test_setup(a_lent_interrupt_stays_masked_and_comes_back_without_waiting, fresh),
+        cmocka_unit_test_setup(the_kernels_own_interrupts_are_not_lent, fresh),
         cmocka_unit_test_setup(what_nobody_expects_is_ended_counted_and_told_once_per_vector,
                                fresh),
         cmocka_unit_test_setup(interrupts_have_a_thread_word_of_their_own_that_lasts, fresh),

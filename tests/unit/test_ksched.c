@@ -78,7 +78,7 @@ static void what_cannot_be_started_leaves_nothing_behind(void **state) {
     unsigned started = 0;
     while (thread_start("test", 0, 1, -1, count_up, NULL) != NULL)
         started++;
-    assert_int_equal(started, THREADS_MAX - 2); /* the boot thread and the idle one */
+    assert_int_equal(started, THREADS_KERNEL_MAX - 2); /* the boot thread and the idle one */
     machine_run();
     assert_int_equal(alive(), 0);
 }
@@ -162,6 +162,32 @@ static void time_slices_let_everyone_of_a_priority_run(void **state) {
         assert_int_equal(order[0], 2);
         assert_true(machine.now_ns - start >= 2 * THREAD_SLICE_NS);
         assert_true(machine.at[0].timer_irqs <= 5);
+        check_at_rest();
+    }
+}
+
+/* Whoever wakes up just when slices end does not keep one thread before its equals. */
+static _Atomic uint32_t nobody_changes;
+static void wake_at_the_ends_of_slices(void *arg) {
+    for (unsigned i = 0; i < 40 && !stop_spinning; i++)
+        (void)wait_block(&nobody_changes, 0, THREAD_SLICE_NS - (uintptr_t)arg);
+    if (!stop_spinning)
+        order[order_count++] = 3;
+    stop_spinning = true;
+}
+
+static void an_urgent_one_that_wakes_at_the_ends_of_slices_does_not_stop_turns(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        build(1, seed);
+        stop_spinning = false;
+        order_count = 0;
+        spawn(200, 0, wake_at_the_ends_of_slices, (void *)(uintptr_t)(seed * 20));
+        spawn(100, 0, spin_until_told, NULL);
+        spawn(100, 0, spin_until_told, NULL);
+        spawn(100, 0, tell, NULL);
+        machine_run();
+        assert_int_equal(order[0], 2);
         check_at_rest();
     }
 }
@@ -412,6 +438,7 @@ int main(void) {
         TEST(the_most_urgent_thread_runs_first),
         TEST(a_more_urgent_thread_preempts_and_a_less_urgent_one_waits),
         TEST(time_slices_let_everyone_of_a_priority_run),
+        TEST(an_urgent_one_that_wakes_at_the_ends_of_slices_does_not_stop_turns),
         TEST(a_thread_that_yields_lets_even_a_less_urgent_one_finish),
         TEST(a_thread_alone_takes_no_timer_interrupt),
         TEST(unpinned_threads_spread_over_idle_cpus),

@@ -150,16 +150,49 @@ static void a_timer_stopped_from_another_cpu_costs_one_empty_interrupt_at_most(v
     assert_int_equal(machine.at[0].timer_irqs, 2);
 }
 
-static void a_queue_takes_its_maximum_and_then_refuses(void **state) {
+static void a_queue_takes_its_maximum_and_then_refuses_but_for_the_reserve(void **state) {
     (void)state;
-    for (unsigned i = 0; i < TIMERS_PER_CPU; i++)
+    unsigned most = TIMERS_PER_CPU - TIMERS_RESERVED;
+    for (unsigned i = 0; i < most; i++)
         assert_true(timer_start(&timers[i], machine.now_ns + 1000 + i, note));
-    assert_false(timer_start(&timers[TIMERS_PER_CPU], machine.now_ns + 10, note));
-    assert_int_equal(timers[TIMERS_PER_CPU].slot, 0);
+    assert_false(timer_start(&timers[most], machine.now_ns + 10, note));
+    assert_int_equal(timers[most].slot, 0);
     assert_true(timer_stop(&timers[0]));
-    assert_true(timer_start(&timers[TIMERS_PER_CPU], machine.now_ns + 10, note));
+    assert_true(timer_start(&timers[most], machine.now_ns + 10, note));
+    for (unsigned i = most + 1; i < TIMERS_PER_CPU; i++)
+        timer_start_reserved(&timers[i], machine.now_ns + 2000 + i, note);
+    assert_false(timer_start(&timers[TIMERS_PER_CPU], machine.now_ns + 10, note));
     pass(10000);
-    assert_int_equal(fired_count, TIMERS_PER_CPU);
+    assert_int_equal(fired_count, TIMERS_PER_CPU - 1);
+}
+
+/* A hundred at once would keep everything else off the CPU for as long as they take. */
+static void one_interrupt_calls_a_few_timers_and_the_next_one_comes_at_once(void **state) {
+    (void)state;
+    uint64_t at = machine.now_ns + 10;
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(timer_start(&timers[i], at, note));
+    machine.now_ns = at;
+    machine_interrupt();
+    assert_int_equal(fired_count, TIMERS_PER_ISR);
+    assert_true(machine.at[0].deadline_ns <= at);
+    pass(0);
+    assert_int_equal(fired_count, 100);
+}
+
+static void a_timer_may_be_started_anew_wherever_it_pends(void **state) {
+    (void)state;
+    machine.now_on = 1;
+    assert_true(timer_start(&timers[0], machine.now_ns + 500, note));
+    machine.now_on = 0;
+    assert_true(timer_restart(&timers[0], machine.now_ns + 300, note));
+    assert_true(timer_pending(&timers[0]));
+    assert_int_equal(queues[1].count, 0);
+    assert_true(timer_restart(&timers[0], machine.now_ns + 100, note));
+    pass(100);
+    assert_int_equal(fired_count, 1);
+    assert_false(timer_pending(&timers[0]));
+    assert_false(timer_cancel(&timers[0]));
 }
 
 static void start_again_in_the_past(struct timer *timer) {
@@ -200,7 +233,9 @@ int main(void) {
         TEST(waiting_with_a_limit_again_and_again_sets_the_hardware_once),
         TEST(an_idle_cpu_gets_no_interrupt_for_a_stopped_timer),
         TEST(a_timer_stopped_from_another_cpu_costs_one_empty_interrupt_at_most),
-        TEST(a_queue_takes_its_maximum_and_then_refuses),
+        TEST(a_queue_takes_its_maximum_and_then_refuses_but_for_the_reserve),
+        TEST(one_interrupt_calls_a_few_timers_and_the_next_one_comes_at_once),
+        TEST(a_timer_may_be_started_anew_wherever_it_pends),
         TEST(a_function_that_starts_its_own_timer_in_the_past_does_not_hold_the_cpu),
         TEST(a_function_may_stop_its_own_timer_and_others),
     };

@@ -124,7 +124,7 @@ static _Atomic uint32_t words[3];
 
 static unsigned blocked(void) {
     unsigned n = 0;
-    for (unsigned i = 0; i < THREADS_MAX; i++)
+    for (unsigned i = 0; i < THREADS_KERNEL_MAX; i++)
         n += table[i] != NULL && table[i]->state == THREAD_BLOCKED;
     return n;
 }

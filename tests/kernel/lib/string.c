@@ -4,14 +4,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-void *memchr(const void *bytes, int byte, size_t size) {
-    const unsigned char *at = bytes;
-    for (size_t i = 0; i < size; i++)
-        if (at[i] == (unsigned char)byte)
-            return (void *)(uintptr_t)&at[i];
-    return NULL;
-}
-
 char *strchr(const char *text, int byte) {
     return memchr(text, byte, strlen(text) + 1);
 }
