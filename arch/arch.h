@@ -265,7 +265,8 @@ void arch_space_load(paddr_t root, uint16_t tag, bool keep);
 /* Vector registers. */
 size_t arch_fpu_size(void); /* of thread->fpu, 64-byte aligned */
 void arch_fpu_reset(void *block);
-void arch_fpu_forget(struct thread *thread); /* it ends: no CPU holds its registers for it any more */
+void arch_fpu_forget(
+    struct thread *thread); /* it ends: no CPU holds its registers for it any more */
 /* I/O ports; 1, 2 or 4 bytes. */
 uint32_t arch_io_in(uint16_t port, unsigned bytes);
 void arch_io_out(uint16_t port, unsigned bytes, uint32_t value);
@@ -354,7 +355,7 @@ struct arch_trap {
     vaddr_t stack;   /* stack pointer of the interrupted code */
     vaddr_t address; /* FAULT, and DOUBLE where one led to it: the address touched */
     bool write, exec, present, user; /* FAULT */
-    int status; /* FAULT of user code: why space_fault() refused */
+    int status;                      /* FAULT of user code: why space_fault() refused */
 };
 void arch_trap_decode(const struct arch_frame *frame, struct arch_trap *trap);
 /* "divide error", "general protection, selector 0x18 of the GDT"; ARCH_TRAP_NAME_MAX is enough. */

@@ -109,10 +109,7 @@ static inline void arch_serve_next(_Atomic uint16_t *serving) {
 /* Calls fn(a, b, c) from the middle of hot code, where that happens seldom: every register is kept, so that
  * the code around needs no stack for it (syscall.S). */
 static inline void arch_call_keeping(void (*fn)(void), const void *a, uintptr_t b, const void *c) {
-    __asm__ volatile("call user_call_keeping"
-                     :
-                     : "a"(fn), "D"(a), "S"(b), "d"(c)
-                     : "memory", "cc");
+    __asm__ volatile("call user_call_keeping" : : "a"(fn), "D"(a), "S"(b), "d"(c) : "memory", "cc");
 }
 
 /* Copies 64-bit words, upwards. */

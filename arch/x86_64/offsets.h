@@ -9,9 +9,9 @@
 #define SPECIAL_AT_EXIT   7 /* SPECIAL_EXIT: what the way to user mode looks at */
 
 #define SYS_BASE    0x47470000 /* GMK_SYS_BASE */
-#define SYS_NUMBERS 0x10000    /* native numbers that can be; from SYS_MAX on there is no such call */
-#define SYS_MAX     128        /* GMK_SYSCALLS_MAX */
-#define SYS_NONE    -35        /* GMK_ENOSYS */
+#define SYS_NUMBERS 0x10000 /* native numbers that can be; from SYS_MAX on there is no such call */
+#define SYS_MAX     128     /* GMK_SYSCALLS_MAX */
+#define SYS_NONE    -35     /* GMK_ENOSYS */
 
 /* struct arch_user_frame */
 #define USER_FRAME_SIZE   136

@@ -67,7 +67,7 @@ static bool is_leaf(uint64_t entry, unsigned level) {
 }
 
 /* The bits of `from` that are 1 << a, moved to 1 << b. */
-#define MOVE(from, a, b) (((uint64_t)(from) >> (a) & 1) << (b))
+#define MOVE(from, a, b) (((uint64_t)(from) >> (a)&1) << (b))
 _Static_assert(PAGE_WRITE == 1u << 0 && PAGE_EXEC == 1u << 1 && PAGE_USER == 1u << 2 &&
                    PAGE_GLOBAL == 1u << 3 && PAGE_DEVICE == 1u << 4 && PAGE_COMBINE == 1u << 5,
                "flags_of() and prot_of() move single bits");

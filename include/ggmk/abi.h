@@ -261,14 +261,15 @@ enum gmk_memory_kind {
     GMK_MEMORY_CONTIG,   /* wired, one run of frames: for DMA */
     GMK_MEMORY_PHYS,     /* a device's range: memory_physical */
 };
-#define GMK_PROT_READ   0x01u
-#define GMK_PROT_WRITE  0x02u
-#define GMK_PROT_EXEC   0x04u /* with WRITE only where GMK_MAP_WX says so too */
-#define GMK_MAP_WX      0x08u
-#define GMK_MAP_FIXED   0x10u /* at this address, which must be free (GMK_EEXIST) */
-#define GMK_MAP_PRIVATE 0x20u /* copy on write: what is written stays in this mapping's own copy; at most
+#define GMK_PROT_READ  0x01u
+#define GMK_PROT_WRITE 0x02u
+#define GMK_PROT_EXEC  0x04u /* with WRITE only where GMK_MAP_WX says so too */
+#define GMK_MAP_WX     0x08u
+#define GMK_MAP_FIXED  0x10u /* at this address, which must be free (GMK_EEXIST) */
+#define GMK_MAP_PRIVATE \
+    0x20u /* copy on write: what is written stays in this mapping's own copy; at most
                                  64 KiB of an ANON object: clone more yourself, and map that */
-#define GMK_MAP_GUARD   0x40u /* an unmapped page before it and after it */
+#define GMK_MAP_GUARD 0x40u /* an unmapped page before it and after it */
 typedef struct gmk_memory_info {
     uint64_t size, resident; /* bytes */
     uint64_t physical;       /* CONTIG and PHYS: its address; else 0 */
@@ -360,7 +361,7 @@ typedef struct gmk_named_handle {
     X(CAP_DROP, 22, NONE, 0, NONE, 0, "handle", "revokes, and empties the slot")                   \
     X(CAP_INFO, 23, NONE, 0, NONE, 0, "handle, gmk_cap_info_t *", "what it is")                    \
     X(CAP_MOVE, 24, UNIT, M, NONE, 0, "unit, handle",                                              \
-      "moves it into the unit's table; what was derived from it is taken back; needs GRANT")             \
+      "moves it into the unit's table; what was derived from it is taken back; needs GRANT")       \
     X(UNIT_CREATE, 30, FACTORY, W, NONE, 0, "factory, gmk_unit_args_t *",                          \
       "an empty unit: its handle")                                                                 \
     X(UNIT_PORTS, 31, UNIT, M, NONE, 0, "unit, fault port or 0, personality port or 0",            \
@@ -397,11 +398,12 @@ typedef struct gmk_named_handle {
     X(IOPORT_CREATE, 70, SYSTEM, E, NONE, 0, "system, first, count", "a range of I/O ports")       \
     X(IOPORT_IN, 71, IOPORT, R, NONE, 0, "range, port, bytes 1 2 4", "reads it")                   \
     X(IOPORT_OUT, 72, IOPORT, W, NONE, 0, "range, port, bytes 1 2 4, value", "writes it")          \
-    X(MEMORY_CREATE, 80, FACTORY, W, NONE, 0, "factory, kind, size, begun or 0",                  \
+    X(MEMORY_CREATE, 80, FACTORY, W, NONE, 0, "factory, kind, size, begun or 0",                   \
       "a memory object; WIRED, CONTIG: rdi = bytes made, go on with the handle until all are")     \
-    X(MEMORY_CLONE, 81, MEMORY, R, FACTORY, W, "memory, factory, offset, size, begun or 0",       \
-      "an anonymous object with these contents, copied on write; rdi = bytes shared, go on until all") \
-    X(MEMORY_MAP, 82, UNIT, W, MEMORY, 0, "unit, memory, address or 0, offset, size, prot|flags",    \
+    X(MEMORY_CLONE, 81, MEMORY, R, FACTORY, W, "memory, factory, offset, size, begun or 0",        \
+      "an anonymous object with these contents, copied on write; rdi = bytes shared, go on until " \
+      "all")                                                                                       \
+    X(MEMORY_MAP, 82, UNIT, W, MEMORY, 0, "unit, memory, address or 0, offset, size, prot|flags",  \
       "maps it: its address. Rights on the memory as prot asks for; WRITE, EXEC only with READ")   \
     X(MEMORY_UNMAP, 83, UNIT, W, NONE, 0, "unit, address, size", "bytes done")                     \
     X(MEMORY_PROTECT, 84, UNIT, W, NONE, 0, "unit, address, size, prot|flags",                     \

@@ -28,8 +28,8 @@ extern const struct kdb_command kdb_machine_commands[]; /* kdb_machine.c: CPUs, 
 extern const struct kdb_command kdb_memory_commands[];  /* kdb_memory.c */
 extern const struct kdb_command kdb_engine_commands[];  /* kdb_engine.c: tasks, modules, metrics */
 extern const struct kdb_command kdb_trace_commands[];   /* kdb_trace.c */
-extern const struct kdb_command kdb_unit_commands[];    /* kdb_units.c: user threads, capabilities */
-extern const struct kdb_command kdb_sched_commands[];   /* kdb_sched.c: run queues, latency */
+extern const struct kdb_command kdb_unit_commands[];  /* kdb_units.c: user threads, capabilities */
+extern const struct kdb_command kdb_sched_commands[]; /* kdb_sched.c: run queues, latency */
 
 /* "ready": enum thread_state. */
 const char *kdb_thread_state(unsigned state);

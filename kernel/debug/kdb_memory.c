@@ -19,9 +19,9 @@ static unsigned long long kib(uint64_t frames) {
 static void cmd_mem(const struct kdb_call *call) {
     (void)call;
     static const char *const owners[FRAME_OWNERS] = {
-        "free",   "reserved", "kernel image", "page tables",       "heap", "slabs",
-        "stacks", "engine",   "modules",      "frame descriptors", "other",
-        "objects", "units' pages", "units' trees", "units' page tables"};
+        "free",  "reserved", "kernel image", "page tables",  "heap",
+        "slabs", "stacks",   "engine",       "modules",      "frame descriptors",
+        "other", "objects",  "units' pages", "units' trees", "units' page tables"};
     struct frame_stats frames;
     frame_stats(&frames);
     kdb_print("%llu KiB of RAM, %llu KiB free\n", kib(frames.total), kib(frames.free));

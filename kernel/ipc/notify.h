@@ -16,7 +16,8 @@ struct notify {
     struct object object; /* lock: LOCK_NOTIFY */
     /* Guarded by object.lock. */
     uint64_t bits;
-    struct thread *waiters; /* circular, first come first, by block.next/prev; masks in block.badge */
+    struct thread
+        *waiters; /* circular, first come first, by block.next/prev; masks in block.badge */
 };
 
 struct object *notify_new(struct factory *factory, int *error);

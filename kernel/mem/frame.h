@@ -40,7 +40,7 @@ struct frame {
     uint8_t node;
     uint16_t age;
     _Atomic uint32_t refs; /* FRAME_USER: memory objects that share it */
-    void *object; /* the owner's own */
+    void *object;          /* the owner's own */
 };
 _Static_assert(sizeof(struct frame) == 16, "descriptors cost 16 bytes per 4 KiB: 0.4 %");
 

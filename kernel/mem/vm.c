@@ -20,7 +20,6 @@
 #include "kernel/mem/heap.h"
 #include "kernel/mem/layout.h"
 
-
 #define VM_AREAS_MAX 4096u
 
 struct vm_area {

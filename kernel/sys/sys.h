@@ -40,7 +40,8 @@ void sys_foreign(struct arch_frame *frame);
 void fault_user(struct arch_frame *frame, const struct arch_trap *trap);
 /* The reply to a kernel call came (fault, foreign): acts on the thread's frame. By the IPC path that
  * delivers it, with the port's lock held: short, takes no lock. False: kill the thread. */
-bool fault_reply(struct thread *thread, uint32_t tag, const uint64_t words[4], const gmk_msg_t *msg);
+bool fault_reply(struct thread *thread, uint32_t tag, const uint64_t words[4],
+                 const gmk_msg_t *msg);
 
 /* unit->fault_port or unit->personality_port, as it is now. IF off, no lock of LOCK_UNIT or later held. */
 struct port_ref unit_port(struct unit *unit, const struct port_ref *which);

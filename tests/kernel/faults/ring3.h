@@ -69,35 +69,32 @@ extern const char ring3_call[], ring3_server[], ring3_count_up[], ring3_jumped_t
     X(cli, R3_PROT, 0)                                                                             \
     X(sti, R3_PROT, 0)                                                                             \
     X(lgdt, R3_PROT, 0)                                                                            \
-    X(lidt, R3_PROT, 0) X(lldt, R3_PROT, 0) X(ltr, R3_PROT, 0) X(lmsw, R3_PROT, 0)                 \
-        X(cr0_read, R3_PROT, 0) X(cr0_write, R3_PROT, 0) X(cr2_read, R3_PROT, 0) X(                \
-            cr3_read, R3_PROT, 0) X(cr3_write, R3_PROT, 0) X(cr4_write, R3_PROT, 0)                \
-            X(cr8_write, R3_PROT, 0) X(dr0_write, R3_PROT, 0) X(dr7_read, R3_PROT, 0) X(           \
-                wrmsr, R3_PROT, 0) X(rdmsr, R3_PROT, 0) X(rdpmc, R3_PROT, 0) X(in8, R3_PROT, 0)    \
-                X(out8, R3_PROT, 0) X(insb, R3_PROT, 0) X(invlpg, R3_PROT, 0)                      \
-                    X(wbinvd, R3_PROT, 0) X(invd, R3_PROT, 0) X(clts, R3_PROT, 0) X(               \
-                        swapgs, R3_PROT, 0) X(sysret, R3_PROT, 0)                                  \
-                        X(xsetbv, R3_PROT | R3_INVALID, 0) X(iret_kernel, R3_PROT, 0) X(           \
-                            lcall_kernel,                                                          \
-                            R3_PROT,                                                               \
-                            0) X(load_tss, R3_PROT,                                                \
-                                 0) X(wrfsbase, R3_INVALID, 0)                                     \
+    X(lidt, R3_PROT, 0)                                                                            \
+    X(lldt, R3_PROT, 0) X(ltr, R3_PROT, 0) X(lmsw, R3_PROT, 0) X(cr0_read, R3_PROT, 0) X(          \
+        cr0_write, R3_PROT, 0) X(cr2_read, R3_PROT, 0) X(cr3_read, R3_PROT, 0) X(cr3_write,        \
+                                                                                 R3_PROT, 0)       \
+        X(cr4_write, R3_PROT, 0) X(cr8_write, R3_PROT, 0) X(dr0_write, R3_PROT, 0) X(              \
+            dr7_read, R3_PROT, 0) X(wrmsr, R3_PROT, 0) X(rdmsr, R3_PROT, 0) X(rdpmc, R3_PROT, 0)   \
+            X(in8, R3_PROT, 0) X(out8, R3_PROT, 0) X(insb, R3_PROT, 0) X(invlpg, R3_PROT, 0)       \
+                X(wbinvd, R3_PROT, 0) X(invd, R3_PROT, 0) X(clts, R3_PROT, 0)                      \
+                    X(swapgs, R3_PROT, 0) X(sysret, R3_PROT, 0) X(xsetbv, R3_PROT | R3_INVALID, 0) \
+                        X(iret_kernel, R3_PROT, 0) X(lcall_kernel, R3_PROT, 0) X(                  \
+                            load_tss,                                                              \
+                            R3_PROT, 0) X(wrfsbase, R3_INVALID, 0)                                 \
                             X(rdgsbase, R3_INVALID, 0) X(sysenter, R3_PROT | R3_INVALID, 0) X(     \
-                                ud2, R3_INVALID,                                                   \
-                                0) X(lock_bad, R3_INVALID,                                         \
-                                     0) X(int3, R3_DEBUG, 0)                                       \
-                                X(icebp, R3_DEBUG | R3_INVALID, 0) X(trap_flag, R3_DEBUG, 0) X(    \
-                                    trap_flag_call,                                                \
-                                    R3_DEBUG,                                                      \
-                                    0) X(mov_ss_int, R3_PROT | R3_DEBUG,                           \
-                                         0) X(divide, 1u << GMK_FAULT_DIVIDE, 0)                   \
-                                    X(no_fpu, 1u << GMK_FAULT_FPU,                                 \
-                                      0) X(no_x87, 1u << GMK_FAULT_FPU,                            \
-                                           0) X(read_kernel, R3_READ, 0xffffffff80200000)          \
-                                        X(read_direct, R3_READ, 0xffff800000200000)                \
-                                            X(write_kernel, R3_WRITE, 0xffffffff80200000)          \
-                                                X(run_kernel, R3_EXEC, 0xffffffff80200000)         \
-                                                    X(read_tables, R3_READ, 0xffffff0000000000)    \
+                                ud2, R3_INVALID, 0) X(lock_bad, R3_INVALID, 0)                     \
+                                X(int3, R3_DEBUG, 0) X(icebp, R3_DEBUG | R3_INVALID, 0)            \
+                                    X(trap_flag, R3_DEBUG,                                         \
+                                      0) X(trap_flag_call, R3_DEBUG,                               \
+                                           0) X(mov_ss_int, R3_PROT | R3_DEBUG,                    \
+                                                0) X(divide, 1u << GMK_FAULT_DIVIDE,               \
+                                                     0) X(no_fpu, 1u << GMK_FAULT_FPU, 0)          \
+                                        X(no_x87, 1u << GMK_FAULT_FPU,                             \
+                                          0) X(read_kernel, R3_READ, 0xffffffff80200000)           \
+                                            X(read_direct, R3_READ, 0xffff800000200000)            \
+                                                X(write_kernel, R3_WRITE, 0xffffffff80200000)      \
+                                                    X(run_kernel, R3_EXEC, 0xffffffff80200000) X(  \
+                                                        read_tables, R3_READ, 0xffffff0000000000)  \
                                                         X(read_null, R3_READ,                      \
                                                           0x8) X(write_code, R3_WRITE, RING3_CODE) \
                                                             X(run_data, R3_EXEC, RING3_DATA)       \
@@ -108,12 +105,13 @@ extern const char ring3_call[], ring3_server[], ring3_count_up[], ring3_jumped_t
                                                                         X(jump_crooked,            \
                                                                           R3_PROT | R3_EXEC, 0)
 /* What is strange and allowed. */
-#define RING3_HARMLESS_LIST(X)                                                                     \
-    X(flag_ac)                                                                                     \
-    X(flag_nt)                                                                                     \
-    X(flag_df)                                                                                     \
-    X(flags_all)                                                                                   \
-    X(rsp_crooked) X(rsp_kernel) X(rsp_zero) X(null_selectors) X(user_selectors) X(foreign_number) \
+#define RING3_HARMLESS_LIST(X)                                                      \
+    X(flag_ac)                                                                      \
+    X(flag_nt)                                                                      \
+    X(flag_df)                                                                      \
+    X(flags_all)                                                                    \
+    X(rsp_crooked)                                                                  \
+    X(rsp_kernel) X(rsp_zero) X(null_selectors) X(user_selectors) X(foreign_number) \
         X(number_too_high) X(high_half_rax)
 
 #define RING3_DECLARE_ATTACK(name, kinds, address) extern const char ring3_##name[];

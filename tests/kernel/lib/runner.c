@@ -64,6 +64,8 @@ static int one_matches(const char *patterns, int minus, const char *name, int *a
 
 int runner_wants_program(const char *name) {
     int any;
+    if (one_matches(kernel_config.tests, 1, name, &any))
+        return 0;
     return one_matches(kernel_config.tests, 0, name, &any) || !any;
 }
 
