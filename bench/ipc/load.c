@@ -174,6 +174,6 @@ int main(int argc, char **argv) {
     struct thread *thread;
     need(thread_start(&thread, "urgent", GMK_PRIORITY_REALTIME, 0, measure, &seconds), "urgent");
     thread_join(thread);
-    (void)sys_system_power(GMK_INIT_SYSTEM, false, 0x10);
+    (void)sys_system_power(GMK_INIT_SYSTEM, false, 0);
     return 1;
 }

@@ -309,6 +309,6 @@ int main(int argc, char **argv) {
     }
     counting = argc > 1 && argv[1][0] == 'c';
     thread_join(start_fixed("bench", GMK_PRIORITY_NORMAL, run_all, NULL));
-    (void)sys_system_power(GMK_INIT_SYSTEM, false, 0x10);
+    (void)sys_system_power(GMK_INIT_SYSTEM, false, 0);
     return 1;
 }
