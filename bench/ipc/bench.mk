@@ -27,4 +27,7 @@ RT_SECONDS ?= 600
 bench-ipc: $(KERNEL_ELF) $(IPC_INITRD) $(PEER_DIR)/ipc.cpio | $(DEPS) ## measure IPC, threads, faults and real time beside Linux, write bench/results/ipc.md
 	$(LIVE)bench/ipc/run --kernel $(KERNEL_ELF) --initrd $(IPC_INITRD) --seconds $(RT_SECONDS) \
 		$$([ ! -f $(PEER_DIR)/ipc.cpio ] || echo --peer $(PEER_DIR)) --out bench/results/ipc.md
-.PHONY: bench-ipc
+
+bench-costly: $(KERNEL_ELF) $(IPC_INITRD) | $(DEPS) ## count locked instructions and writes of CR3, CR0, MSRs on each of these paths
+	$(LIVE)bench/ipc/costly $(KERNEL_ELF) $(IPC_INITRD)
+.PHONY: bench-ipc bench-costly

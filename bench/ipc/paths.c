@@ -30,7 +30,7 @@ static gmk_handle_t handle(int64_t result, const char *what) {
 
 /* With the word "count" every job is announced and then repeated for a while, so that bench/ipc/costly
  * can watch single runs of it from outside. */
-#define COUNT_NS UINT64_C(1500000000)
+#define COUNT_NS UINT64_C(3000000000)
 static bool counting;
 
 static inline __attribute__((always_inline)) void measure(const char *name, unsigned per_run,
