@@ -344,7 +344,8 @@ typedef struct gmk_named_handle {
     X(TLS, 5, NONE, 0, NONE, 0, "fs base", "sets the calling thread's TLS base")                   \
     X(WORD_WAIT, 6, NONE, 0, NONE, 0, "address, expected, timeout",                                \
       "sleeps while the aligned 32-bit word is `expected`; GMK_EAGAIN when it is not")             \
-    X(WORD_WAKE, 7, NONE, 0, NONE, 0, "address, count", "wakes up to count; returns how many")     \
+    X(WORD_WAKE, 7, NONE, 0, NONE, 0, "address, count",                                            \
+      "wakes up to count, at most GMK_WORD_WAKE_MAX; returns how many")                            \
     X(IPC_SEND, 10, PORT, W, NONE, 0, "port|tag, timeout, w0..w3", "a message without a reply")    \
     X(IPC_RECV, 11, PORT, R, NONE, 0, "port, timeout", "waits for a message")                      \
     X(IPC_CALL, 12, PORT, W, NONE, 0, "port|tag, timeout, w0..w3", "a message and its reply")      \

@@ -41,7 +41,8 @@ static const struct config_word words[] = {
     CHOICE(panic, "panic", "halt|reboot|exit", CONFIG_PANIC_HALT, CONFIG_PANIC_HALT,
            "what follows the report of a panic"),
     NUMBER(arena_kib, "arena", 0, 4u << 20, 0,
-           "the engine's memory in KiB; 0 is the least that works and 512 more"),
+           "the engine's memory in KiB; 0 is the least that works and 128 more, for units a 48th "
+           "of memory"),
     TEXT(init, "init", "the first program, a file of the archive, or none; empty is sbin/init"),
     TEXT(init_arg, "init-arg", "one argument for the first program"),
     CHOICE(init_end, "init-end", "stay|off", CONFIG_INIT_END_STAY, CONFIG_INIT_END_STAY,

@@ -161,7 +161,7 @@ static void names_are_cut_and_terminated(void) {
 }
 
 static void memory_functions_do_what_c_says(void) {
-    static uint8_t a[64], b[64];
+    static uint8_t a[64], b[64], before[64];
     for (unsigned at = 0; at < 16; at++) {
         for (unsigned size = 0; size < 40; size++) {
             for (unsigned i = 0; i < sizeof a; i++)
@@ -170,9 +170,11 @@ static void memory_functions_do_what_c_says(void) {
             for (unsigned i = 0; i < size; i++)
                 EXPECT_EQ(a[at + i], b[8 + i]);
             EXPECT_EQ(memcmp(a + at, b + 8, size), 0);
+            for (unsigned i = 0; i < sizeof a; i++)
+                before[i] = a[i];
             memset(a + at, 0x5a, size);
-            EXPECT(at == 0 || a[at - 1] == (uint8_t)((at - 1) * 7) || at > 8);
-            EXPECT_EQ(a[at + size], at + size < 8 || at >= 8 ? b[at + size] : a[at + size]);
+            for (unsigned i = 0; i < sizeof a; i++)
+                EXPECT_EQ(a[i], i >= at && i < at + size ? 0x5a : before[i]);
         }
     }
 }
